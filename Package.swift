@@ -1,0 +1,167 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+// Arrows between our rooms are the ones of ARCHITECTURE.md; Tests/ArchitectureTests reads every file's imports and
+// fails on one that is not there.
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+// Rooms whose inner loops the tests run millions of times are optimised in debug builds too: the canary simulations
+// take seconds instead of minutes.
+let optimised: [SwiftSetting] = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+// lld and stripped debug information halve the time of relinking eleven executables.
+let linking: [LinkerSetting] = [
+    .unsafeFlags(["-use-ld=lld", "-Xlinker", "--strip-debug"], .when(platforms: [.linux]))
+]
+
+func product(_ name: String, _ package: String) -> Target.Dependency { .product(name: name, package: package) }
+
+let log = product("Logging", "swift-log")
+let crypto = product("Crypto", "swift-crypto")
+let hummingbird = product("Hummingbird", "hummingbird")
+let asyncHTTPClient = product("AsyncHTTPClient", "async-http-client")
+let nioCore = product("NIOCore", "swift-nio")
+let nioHTTP1 = product("NIOHTTP1", "swift-nio")
+let httpTypes = product("HTTPTypes", "swift-http-types")
+let lifecycle = product("ServiceLifecycle", "swift-service-lifecycle")
+let unixSignals = product("UnixSignals", "swift-service-lifecycle")
+let configuration = product("Configuration", "swift-configuration")
+
+let workerRooms: [Target.Dependency] = [
+    "NauraStage", "NauraStore", "NauraLedger", "NauraRules", "NauraEvents", "NauraData", configuration, log,
+]
+
+func worker(_ name: String, _ more: [Target.Dependency] = []) -> Target {
+    .executableTarget(
+        name: name, dependencies: workerRooms + more, path: "workers/\(name)", swiftSettings: strict,
+        linkerSettings: linking)
+}
+
+func room(
+    _ name: String, _ dependencies: [Target.Dependency], settings: [SwiftSetting] = strict, exclude: [String] = [],
+    plugins: [Target.PluginUsage] = []
+) -> Target {
+    .target(
+        name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings, plugins: plugins)
+}
+
+let package = Package(
+    name: "naura",
+    platforms: [.macOS(.v15)],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // C libraries: a module map and one header each.
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"]), .brew(["libpq"])]),
+        .systemLibrary(
+            name: "CRDKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"]), .brew(["librdkafka"])]),
+        .systemLibrary(
+            name: "CXGBoost", pkgConfig: "xgboost", providers: [.apt(["libxgboost-dev"]), .brew(["xgboost"])]),
+
+        // Text files as Swift string literals.
+        .executableTarget(name: "embed-files", path: "Plugins/embed-files-tool", swiftSettings: strict),
+        .plugin(name: "EmbedFiles", capability: .buildTool(), dependencies: ["embed-files"]),
+
+        // Rooms.
+        room("NauraRules", [], settings: optimised),
+        .target(name: "NauraSchemas", path: "schemas", swiftSettings: strict, plugins: ["EmbedFiles"]),
+        room("NauraEvents", ["NauraSchemas", crypto], settings: optimised),
+        room("NauraPostgres", ["CLibPQ", log], settings: optimised),
+        room("NauraKafka", ["CRDKafka", log], settings: optimised),
+        room("NauraLedger", ["NauraPostgres", "NauraEvents", crypto], settings: optimised),
+        room(
+            "NauraStage",
+            [
+                "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents", hummingbird, lifecycle, unixSignals,
+                configuration, log, nioCore, httpTypes,
+            ], settings: optimised),
+        room("NauraStore", ["NauraPostgres", "NauraRules"]),
+        room(
+            "NauraData", ["NauraRules", crypto, asyncHTTPClient, nioCore, product("Yams", "Yams")],
+            settings: optimised),
+        room("NauraModels", ["CXGBoost", "NauraRules", crypto], settings: optimised),
+        room(
+            "NauraServing",
+            [
+                "NauraModels", "NauraStore", "NauraPostgres", "NauraData", "NauraEvents", "NauraRules", hummingbird,
+                log, nioCore, nioHTTP1, httpTypes, crypto, lifecycle,
+            ], settings: optimised),
+        room(
+            "NauraAPI",
+            [
+                "NauraStore", "NauraLedger", "NauraPostgres", "NauraData", "NauraEvents", "NauraRules", hummingbird,
+                product("Mustache", "swift-mustache"), log, nioCore, httpTypes, lifecycle,
+            ], exclude: ["pages"], plugins: ["EmbedFiles"]),
+        room(
+            "NauraTestKit",
+            [
+                "NauraStage", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraStore", "NauraEvents",
+                "NauraSchemas", "NauraData", "NauraRules", log,
+            ]),
+
+        // Workers.
+        worker("validate"),
+        worker("featurize"),
+        worker("schedule"),
+        worker("train", ["NauraModels"]),
+        worker("promote", ["NauraModels"]),
+        worker("rollout"),
+        worker("serve", ["NauraServing", "NauraModels", lifecycle]),
+        worker("monitor", ["NauraModels"]),
+        worker("notify", [asyncHTTPClient, nioCore]),
+        worker("api", ["NauraAPI", lifecycle]),
+
+        // The command line.
+        .executableTarget(
+            name: "naura",
+            dependencies: [
+                "NauraStage", "NauraAPI", "NauraServing", "NauraData", "NauraModels", "NauraStore", "NauraLedger",
+                "NauraPostgres", "NauraKafka", "NauraRules", "NauraEvents", "NauraSchemas", asyncHTTPClient, nioCore,
+                nioHTTP1, product("ArgumentParser", "swift-argument-parser"), log, hummingbird,
+            ], swiftSettings: strict, linkerSettings: linking),
+
+        // Tests: units a room, one server, the composed system.
+        .testTarget(name: "NauraRulesTests", dependencies: ["NauraRules"], swiftSettings: optimised),
+        .testTarget(
+            name: "NauraEventsTests", dependencies: ["NauraEvents", "NauraSchemas"], swiftSettings: strict),
+        .testTarget(
+            name: "NauraPostgresTests", dependencies: ["NauraPostgres", "NauraTestKit"], swiftSettings: strict),
+        .testTarget(name: "NauraKafkaTests", dependencies: ["NauraKafka", "NauraTestKit"], swiftSettings: strict),
+        .testTarget(
+            name: "NauraDataTests", dependencies: ["NauraData", "NauraRules"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "NauraModelsTests", dependencies: ["NauraModels", "NauraRules", "CXGBoost"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: [
+                "NauraStage", "NauraLedger", "NauraStore", "NauraServing", "NauraAPI", "NauraTestKit", "NauraModels",
+                "NauraData", asyncHTTPClient, nioCore, "NauraKafka", "NauraPostgres", "NauraEvents", "NauraRules",
+                "validate", "featurize", "schedule", "train", "promote", "rollout", "serve", "monitor", "notify",
+                "api",
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "PipelineTests",
+            dependencies: ["NauraTestKit", "NauraPostgres", "NauraStore", "NauraData", "NauraEvents", asyncHTTPClient],
+            swiftSettings: strict),
+        .testTarget(name: "ArchitectureTests", dependencies: ["NauraEvents", "NauraSchemas"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

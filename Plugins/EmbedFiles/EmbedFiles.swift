@@ -1,0 +1,26 @@
+import Foundation
+import PackagePlugin
+
+/// Embeds a target's text files (schemas, migrations, pages) as Swift string literals with their names kept whole.
+///
+/// `.embedInCode` flattens folders, rewrites names and writes byte arrays that take minutes to type-check.
+@main
+struct EmbedFiles: BuildToolPlugin {
+    func createBuildCommands(context: PluginContext, target: any Target) throws -> [Command] {
+        let kinds: Set<String> = ["json", "yaml", "sql", "mustache", "css", "svg"]
+        guard let files = FileManager.default.enumerator(at: target.directoryURL, includingPropertiesForKeys: nil) else {
+            return []
+        }
+        let inputs = files.compactMap { $0 as? URL }
+            .filter { kinds.contains($0.pathExtension) }
+            .sorted { $0.path < $1.path }
+        let output = context.pluginWorkDirectoryURL.appending(path: "EmbeddedFiles.swift")
+        return [
+            .buildCommand(
+                displayName: "Embedding \(inputs.count) files of \(target.name)",
+                executable: try context.tool(named: "embed-files").url,
+                arguments: [output.path, target.directoryURL.path] + inputs.map(\.path),
+                inputFiles: inputs, outputFiles: [output])
+        ]
+    }
+}

@@ -1,0 +1,1 @@
+@main enum Naura { static func main() async throws { print("naura") } }

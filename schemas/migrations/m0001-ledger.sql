@@ -1,0 +1,134 @@
+-- What was handled, what must be said, what failed for good, who is working. The room NauraLedger alone reads and
+-- writes these tables.
+create schema ledger;
+
+-- One row for each event a stage has handled. Partitioned by the UTC day of the event's own time, which every
+-- delivery repeats: a unique index holds only within a partition. `event_key` is the first half of the id's SHA-256.
+create table ledger.inbox (
+    stage text not null,
+    event_key uuid not null,
+    day date not null,
+    primary key (stage, event_key, day)
+) partition by range (day);
+
+-- One row a stream of outgoing events: a stage's input partition, or a hash of the key for jobs and clients.
+-- `next` numbers the next row, `sent` is the last number known to be in Kafka. Who takes a stream raises `epoch`;
+-- every write names the epoch it was taken with, so a zombie writes nothing.
+create table ledger.stream (
+    id int generated always as identity primary key,
+    name text not null unique,
+    epoch bigint not null default 0,
+    next bigint not null default 1,
+    sent bigint not null default 0,
+    owner text,
+    lease_until timestamptz,
+    -- False while an owner is at work: found so by a successor, the owner died with an event open.
+    is_clean boolean not null default true
+);
+
+-- Every event that Naura has said or will say; kept after sending so that an empty broker can be refilled.
+create table ledger.outbox (
+    stream_id int not null references ledger.stream,
+    number bigint not null,
+    event_id text not null,
+    type text not null,
+    source text not null,
+    subject text not null,
+    time timestamptz not null,
+    cause_id text,
+    root_id text not null,
+    traceparent text,
+    body bytea not null,
+    primary key (stream_id, number)
+);
+create index outbox_event on ledger.outbox (event_id);
+create index outbox_root on ledger.outbox (root_id);
+create index outbox_time on ledger.outbox using brin (time);
+
+-- Events that reached Kafka without Naura's outbox, seen by the first stage that handled them.
+create table ledger.foreign_event (
+    event_id text primary key,
+    type text not null,
+    source text not null,
+    subject text not null,
+    time timestamptz not null,
+    cause_id text,
+    root_id text not null,
+    body bytea not null,
+    received_at timestamptz not null default now()
+);
+create index foreign_event_root on ledger.foreign_event (root_id);
+
+-- What failed for good. `fingerprint` makes a second delivery of the same failure the same row.
+create table ledger.dead_letter (
+    id bigint generated always as identity primary key,
+    stage text not null,
+    fingerprint text not null,
+    event_id text,
+    topic text,
+    partition int,
+    record_offset bigint,
+    record_key bytea,
+    headers jsonb not null default '{}',
+    body bytea,
+    code text not null,
+    message text not null,
+    tries int not null,
+    root_id text,
+    failed_at timestamptz not null default now(),
+    unique (stage, fingerprint)
+);
+
+-- Deaths of a worker with this event open; twenty in a row make a dead letter.
+create table ledger.attempt (
+    stage text not null,
+    event_key uuid not null,
+    deaths int not null default 0,
+    primary key (stage, event_key)
+);
+
+-- Work that touches the world or takes longer than a moment, and every kind of waiting. The holder of the lease
+-- (owner and epoch) settles a job, or nobody does. Jobs of one kind and key run one at a time, in the order filed.
+create table ledger.job (
+    id bigint generated always as identity primary key,
+    kind text not null,
+    key text not null,
+    -- What the job is about; the same request filed twice is one job.
+    about text not null,
+    arguments jsonb not null,
+    priority int not null default 0,
+    state text not null default 'waiting' check (state in ('waiting', 'running', 'done', 'failed', 'cancelled')),
+    due_at timestamptz not null default now(),
+    filed_at timestamptz not null default now(),
+    epoch bigint not null default 0,
+    owner text,
+    lease_until timestamptz,
+    started_at timestamptz,
+    ended_at timestamptz,
+    tries int not null default 0,
+    deaths int not null default 0,
+    progress text,
+    failure_code text,
+    failure_message text,
+    cause_id text,
+    root_id text,
+    traceparent text,
+    unique (kind, about)
+);
+create index job_open on ledger.job (kind, key, id) where state in ('waiting', 'running');
+create index job_due on ledger.job (kind, due_at) where state in ('waiting', 'running');
+create index job_root on ledger.job (root_id);
+
+-- The instances that live, as each last said of itself.
+create table ledger.worker (
+    instance text primary key,
+    name text not null,
+    host text not null,
+    pid int not null,
+    address text,
+    state text not null,
+    lag bigint not null default 0,
+    assignments jsonb not null default '[]',
+    started_at timestamptz not null default now(),
+    seen_at timestamptz not null default now()
+);

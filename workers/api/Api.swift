@@ -1,0 +1,1 @@
+@main enum ApiWorker { static func main() async throws { print("api") } }

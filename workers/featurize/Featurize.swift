@@ -1,0 +1,1 @@
+@main enum FeaturizeWorker { static func main() async throws { print("featurize") } }

@@ -1,0 +1,1 @@
+@main enum MonitorWorker { static func main() async throws { print("monitor") } }

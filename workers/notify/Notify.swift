@@ -1,0 +1,1 @@
+@main enum NotifyWorker { static func main() async throws { print("notify") } }

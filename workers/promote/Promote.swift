@@ -1,0 +1,1 @@
+@main enum PromoteWorker { static func main() async throws { print("promote") } }

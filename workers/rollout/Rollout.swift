@@ -1,0 +1,1 @@
+@main enum RolloutWorker { static func main() async throws { print("rollout") } }

@@ -1,0 +1,1 @@
+@main enum ScheduleWorker { static func main() async throws { print("schedule") } }

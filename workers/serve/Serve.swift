@@ -1,0 +1,1 @@
+@main enum ServeWorker { static func main() async throws { print("serve") } }

@@ -1,0 +1,1 @@
+@main enum TrainWorker { static func main() async throws { print("train") } }

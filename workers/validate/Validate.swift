@@ -1,0 +1,1 @@
+@main enum ValidateWorker { static func main() async throws { print("validate") } }
