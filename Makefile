@@ -1,0 +1,42 @@
+# The commands of every day. `make help` lists them. Each installs what is missing first (ops/bootstrap).
+
+SWIFT_BUILD ?= swift build
+SOURCES := Package.swift Sources Tests workers schemas Plugins
+PROGRAMS := naura validate featurize schedule train promote rollout serve monitor notify api
+
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap build release format lint test demo bench clean
+
+help: ## this list
+	@printf 'make TARGET\n\n'
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | column -t -s '	'
+
+bootstrap: ## install the libraries, PostgreSQL and the laptop broker
+	@ops/bootstrap
+
+build: bootstrap ## a debug build: .build/debug/naura and the workers beside it
+	$(SWIFT_BUILD)
+
+release: bootstrap ## an optimised build: .build/release/naura and the workers beside it
+	@for program in $(PROGRAMS); do $(SWIFT_BUILD) -c release --product $$program || exit 1; done
+
+format: ## rewrite the sources in the house format
+	swift format --in-place --parallel --recursive $(SOURCES)
+
+lint: ## fail on anything that is not in the house format
+	swift format lint --strict --parallel --recursive $(SOURCES)
+
+test: ## everything CI runs: install, lint, build, all tests
+	@ops/bootstrap --test
+	$(MAKE) --no-print-directory lint
+	$(SWIFT_BUILD) --build-tests
+	swift test --disable-xctest
+
+demo: release ## the story, told on the terminal; EXIT=1 ends by itself and leaves .naura/demo-report.json
+	.build/release/naura demo $(if $(EXIT),--exit)
+
+bench: bootstrap ## measure; a Markdown table into Benchmarks/results/
+	@Benchmarks/run
+
+clean: ## remove what was built; .naura/ stays
+	swift package clean
