@@ -132,3 +132,50 @@ create table ledger.worker (
     started_at timestamptz not null default now(),
     seen_at timestamptz not null default now()
 );
+
+-- The broker last seen, so that one that came back empty is noticed and refilled from the outbox.
+create table ledger.broker (
+    is_single boolean primary key default true check (is_single),
+    cluster_id text not null,
+    seen_at timestamptz not null default now()
+);
+
+-- Raises NA001 when the stream was taken by another owner: the transaction of a zombie ends here. `taken` numbers
+-- follow, and `sent_up_to` is what Kafka has acknowledged since.
+create function ledger.advance(stream int, mine bigint, expected bigint, taken bigint, sent_up_to bigint)
+returns void language plpgsql as $$
+begin
+    update ledger.stream set next = next + taken, sent = greatest(sent, sent_up_to)
+    where id = stream and epoch = mine and next = expected;
+    if not found then
+        raise exception 'stream % is no longer held with epoch %', stream, mine using errcode = 'NA001';
+    end if;
+end $$;
+
+-- Raises NA002 when the job's lease was lost: a zombie's settlement ends here.
+create function ledger.settle_job(job bigint, mine bigint) returns void language plpgsql as $$
+begin
+    update ledger.job set state = 'done', ended_at = now(), lease_until = null, progress = null
+    where id = job and epoch = mine and state = 'running';
+    if not found then
+        raise exception 'the lease of job % with epoch % is lost', job, mine using errcode = 'NA002';
+    end if;
+end $$;
+
+create function ledger.ensure_inbox_day(day date) returns void language plpgsql as $$
+begin
+    -- Two workers may meet here: the second waits, and finds the partition.
+    perform pg_advisory_xact_lock(hashtextextended('ledger.inbox', 0));
+    execute format('create table if not exists ledger.%I partition of ledger.inbox for values from (%L) to (%L)',
+                   'inbox_' || to_char(day, 'YYYYMMDD'), day, day + 1);
+end $$;
+
+insert into ledger.stream (name) values ('shared/0'), ('shared/1'), ('shared/2'), ('shared/3');
+
+create function ledger.drop_inbox_day(name text) returns void language plpgsql as $$
+begin
+    if name !~ '^inbox_[0-9]{8}$' then
+        raise exception '% is no day of the inbox', name;
+    end if;
+    execute format('drop table if exists ledger.%I', name);
+end $$;

@@ -1,0 +1,156 @@
+// What must be said: events become rows in the transaction that causes them, and reach Kafka from there.
+
+import Foundation
+import NauraEvents
+import NauraPostgres
+
+/// An event as it stands in the outbox.
+public struct OutboxRow: Sendable {
+    public let number: Int
+    public let event: EncodedEvent
+
+    public init(number: Int, event: EncodedEvent) {
+        self.number = number
+        self.event = event
+    }
+}
+
+/// The events that Naura has said or will say.
+public enum Outbox {
+    /// Appends `events` to a stream that this process holds, numbered from `first`, and moves its counters.
+    ///
+    /// Queued: nothing waits. The commit fails with ``LedgerError/Code/streamLost`` when another holds the stream.
+    /// - Parameter sent: the last number that Kafka has acknowledged.
+    public static func append(
+        _ events: [EncodedEvent], to stream: HeldStream, first: Int, sent: Int, in transaction: Transaction
+    ) async throws {
+        try await transaction.execute(
+            "select ledger.advance(\(stream.id)::int, \(stream.epoch), \(first), \(events.count), \(sent))")
+        guard !events.isEmpty else { return }
+        let numbers = Array(first..<(first + events.count))
+        try await insert(events, streams: events.map { _ in stream.id }, numbers: numbers, in: transaction)
+    }
+
+    /// Appends `events` to the shared streams of their subjects, and wakes who sends them.
+    ///
+    /// The stream's row is locked until the commit, so that numbers follow commits without gaps. Streams are taken in
+    /// the order of their names: two writers cannot wait for each other.
+    public static func append(_ events: [EncodedEvent], in transaction: Transaction) async throws {
+        guard !events.isEmpty else { return }
+        let byStream = Dictionary(grouping: events) { Streams.shared(for: $0.envelope.subject) }
+        for (name, group) in byStream.sorted(by: { $0.key < $1.key }) {
+            let row = try await transaction.first(
+                """
+                update ledger.stream set next = next + \(group.count) where name = \(name)
+                returning id, next - \(group.count) as first
+                """)
+            guard let row else { throw LedgerError(.unknownStream, name) }
+            let (id, first) = (try row.get("id", as: Int.self), try row.get("first", as: Int.self))
+            try await insert(
+                group, streams: group.map { _ in id }, numbers: Array(first..<(first + group.count)), in: transaction)
+        }
+        try await transaction.notify("naura_outbox", "")
+    }
+
+    /// Up to `limit` rows of a stream after `number`, in order.
+    public static func rows(
+        of stream: Int, after number: Int, limit: Int, in database: Database
+    ) async throws -> [OutboxRow] {
+        try await database.query(
+            """
+            select number, event_id, type, source, subject, time, cause_id, root_id, traceparent, body
+            from ledger.outbox where stream_id = \(stream)::int and number > \(number) order by number limit \(limit)
+            """
+        ).map { OutboxRow(number: try $0.get("number"), event: try event(from: $0)) }
+    }
+
+    /// Rows that wait to be sent, over all streams.
+    public static func depth(in database: Database) async throws -> Int {
+        let row = try await database.query(
+            "select coalesce(sum(next - 1 - sent), 0)::bigint as depth from ledger.stream"
+        ).first
+        return try row?.get("depth") ?? 0
+    }
+
+    /// Deletes sent rows older than `days`, at most `limit` at a time. Returns how many.
+    public static func prune(olderThanDays days: Int, limit: Int = 10_000, in database: Database) async throws -> Int {
+        try await database.update(
+            """
+            delete from ledger.outbox where (stream_id, number) in (
+                select o.stream_id, o.number from ledger.outbox o join ledger.stream s on s.id = o.stream_id
+                where o.time < now() - make_interval(days => \(days)::int) and o.number <= s.sent limit \(limit))
+            """)
+    }
+
+    private static func insert(
+        _ events: [EncodedEvent], streams: [Int], numbers: [Int], in transaction: Transaction
+    ) async throws {
+        let envelopes = events.map(\.envelope)
+        try await transaction.execute(
+            """
+            insert into ledger.outbox
+                (stream_id, number, event_id, type, source, subject, time, cause_id, root_id, traceparent, body)
+            select * from unnest(
+                \(streams)::int[], \(numbers), \(envelopes.map(\.id.rawValue)), \(envelopes.map(\.type.rawValue)),
+                \(envelopes.map(\.source)), \(envelopes.map(\.subject)), \(envelopes.map(\.time)),
+                \(envelopes.map { $0.causeID?.rawValue }), \(envelopes.map(\.rootID.rawValue)),
+                \(envelopes.map(\.traceparent)), \(events.map(\.body)))
+            """)
+    }
+
+    static func event(from row: Row) throws -> EncodedEvent {
+        EncodedEvent(
+            envelope: Envelope(
+                id: EventID(rawValue: try row.get("event_id")), type: EventType(rawValue: try row.get("type")),
+                source: try row.get("source"), subject: try row.get("subject"), time: try row.get("time"),
+                causeID: try row.get("cause_id", as: String?.self).map(EventID.init(rawValue:)),
+                rootID: EventID(rawValue: try row.get("root_id")), traceparent: try row.get("traceparent")),
+            body: try row.get("body"))
+    }
+}
+
+/// The way in for clients: the command line, HTTP, tests.
+public enum Publisher {
+    /// Writes `event` to the outbox in `transaction`; it reaches Kafka once that has committed.
+    public static func publish(_ event: EncodedEvent, in transaction: Transaction) async throws {
+        try await Outbox.append([event], in: transaction)
+    }
+
+    /// Writes `event` to the outbox, safe when this returns.
+    ///
+    /// An id that the outbox holds already is not written again: returns false.
+    public static func publish(_ event: EncodedEvent, in database: Database) async throws -> Bool {
+        try await database.transaction { transaction in
+            // Two clients with the same id at the same moment: the second waits here, and finds the first's row.
+            _ = try await transaction.query(
+                "select pg_advisory_xact_lock(hashtextextended(\(event.envelope.id.rawValue), 7))")
+            let known = try await transaction.first(
+                "select 1 as one from ledger.outbox where event_id = \(event.envelope.id.rawValue) limit 1")
+            guard known == nil else { return false }
+            try await Outbox.append([event], in: transaction)
+            return true
+        }
+    }
+}
+
+/// Events that reached Kafka without the outbox; kept so that a chain shows its first event.
+public enum ForeignEvents {
+    /// Whether `envelope` was written by another client than Naura's own rooms.
+    public static func isForeign(_ envelope: Envelope) -> Bool { !envelope.source.hasPrefix("/naura/") }
+
+    /// Records `events` once each.
+    public static func record(_ events: [EncodedEvent], in transaction: Transaction) async throws {
+        for event in events {
+            let envelope = event.envelope
+            try await transaction.execute(
+                """
+                insert into ledger.foreign_event
+                    (event_id, type, source, subject, time, cause_id, root_id, body)
+                values (\(envelope.id.rawValue), \(envelope.type.rawValue), \(envelope.source),
+                    \(envelope.subject), \(envelope.time), \(envelope.causeID?.rawValue),
+                    \(envelope.rootID.rawValue), \(event.body))
+                on conflict do nothing
+                """)
+        }
+    }
+}
