@@ -1,0 +1,148 @@
+import Foundation
+
+// CloudEvents' Kafka binding: in binary mode attributes are `ce_` headers and the value is the data.
+extension EncodedEvent {
+    /// The record's headers in binary mode; the record's value is ``body`` and its key the envelope's subject.
+    public var headers: [(name: String, value: [UInt8])] {
+        var headers: [(name: String, value: [UInt8])] = [
+            ("content-type", Array("application/json".utf8)),
+            ("ce_specversion", Array("1.0".utf8)),
+            ("ce_id", Array(envelope.id.rawValue.utf8)),
+            ("ce_type", Array(envelope.type.rawValue.utf8)),
+            ("ce_source", Array(envelope.source.utf8)),
+            ("ce_subject", Array(envelope.subject.utf8)),
+            ("ce_time", Array(CodableTimes.string(from: envelope.time).utf8)),
+            ("ce_rootid", Array(envelope.rootID.rawValue.utf8)),
+        ]
+        if let entry = EventCatalogue.entry(for: envelope.type) {
+            headers.append(("ce_dataschema", Array(entry.dataSchema.utf8)))
+        }
+        if let cause = envelope.causeID { headers.append(("ce_causeid", Array(cause.rawValue.utf8))) }
+        if let trace = envelope.traceparent { headers.append(("ce_traceparent", Array(trace.utf8))) }
+        for (name, value) in envelope.extensions.sorted(by: { $0.key < $1.key }) {
+            headers.append(("ce_" + name, Array(value.utf8)))
+        }
+        return headers
+    }
+
+    /// Reads a record of `topic`, in binary or structured mode. The payload is not decoded yet.
+    ///
+    /// - Parameter recordTime: stands in for an event without a time of its own.
+    /// - Throws: ``EventFault`` naming the attribute at fault.
+    public static func decode(
+        headers: [(name: String, value: [UInt8])], body: [UInt8], topic: String, recordTime: Date
+    ) throws(EventFault) -> EncodedEvent {
+        var attributes = EventAttributes()
+        var contentType = ""
+        for (name, value) in headers {
+            let name = name.lowercased()
+            guard name == "content-type" || name.hasPrefix("ce_") else { continue }
+            guard let text = String(validating: value, as: UTF8.self) else {
+                throw EventFault(.notAnEvent, "header `\(name)` is not UTF-8")
+            }
+            if name == "content-type" { contentType = text.lowercased() } else { attributes[name.dropFirst(3)] = text }
+        }
+        if contentType.hasPrefix("application/cloudevents-batch") {
+            throw EventFault(.notAnEvent, "a batch of events in one record is not accepted; send them one by one")
+        }
+        if contentType.hasPrefix("application/cloudevents") {
+            return try decodeStructured(body: body, topic: topic, recordTime: recordTime)
+        }
+        guard !attributes.isEmpty else {
+            throw EventFault(
+                .notAnEvent,
+                "the record has neither `ce_` headers nor the content-type application/cloudevents+json")
+        }
+        let type = try attributes.checkedType(topic: topic, spelling: "header `ce_")
+        let envelope = try attributes.envelope(type: type, body: body, recordTime: recordTime, spelling: "header `ce_")
+        return EncodedEvent(envelope: envelope, body: body)
+    }
+}
+
+/// The attributes of an event under their CloudEvents names, before they are checked.
+struct EventAttributes {
+    private var values: [(name: Substring, text: String)] = []
+
+    var isEmpty: Bool { values.isEmpty }
+
+    subscript(name: Substring) -> String? {
+        get { values.first { $0.name == name }?.text }
+        set { if let newValue { values.append((name, newValue)) } }
+    }
+
+    /// The type, which must be the topic's and one that Naura knows.
+    func checkedType(topic: String, spelling: String) throws(EventFault) -> EventType {
+        let version = try required("specversion", spelling: spelling)
+        guard version == "1.0" else {
+            throw EventFault(.notAnEvent, "\(spelling)specversion` is `\(version)`; 1.0 is spoken here")
+        }
+        let type = EventType(try required("type", spelling: spelling))
+        guard let entry = EventCatalogue.entry(for: type) else {
+            throw EventFault(.unknownType, "\(spelling)type` is `\(type)`, which Naura does not know")
+        }
+        guard type.rawValue == topic else {
+            throw EventFault(.unknownType, "\(spelling)type` is `\(type)`, but the topic is `\(topic)`")
+        }
+        if let schema = self["dataschema"], schema.hasPrefix(EventCatalogue.dataSchemaPrefix),
+            schema != entry.dataSchema
+        {
+            throw EventFault(
+                .schemaViolation, "\(spelling)dataschema` is `\(schema)`; this version reads `\(entry.dataSchema)`")
+        }
+        return type
+    }
+
+    func envelope(
+        type: EventType, body: [UInt8], recordTime: Date, spelling: String
+    ) throws(EventFault) -> Envelope {
+        let id = EventID(try required("id", spelling: spelling))
+        let source = try required("source", spelling: spelling)
+        var time = recordTime
+        if let text = self["time"] {
+            guard let parsed = CodableTimes.date(from: text) else {
+                throw EventFault(.notAnEvent, "\(spelling)time` is `\(text)`, which is not an RFC 3339 time")
+            }
+            time = parsed
+        }
+        let subject: String
+        if let given = try optional("subject", spelling: spelling) {
+            subject = given
+        } else {
+            // Foreign publishers may leave it out; the payload says it as well.
+            subject = try EventCatalogue.payload(of: type, body: body).subject
+        }
+        var extensions: [String: String] = [:]
+        for (name, _) in values where !Self.known.contains(name) {
+            extensions[String(name)] = try optional(name, spelling: spelling)
+        }
+        return Envelope(
+            id: id, type: type, source: source, subject: subject, time: time,
+            causeID: try optional("causeid", spelling: spelling).map(EventID.init(rawValue:)),
+            rootID: try optional("rootid", spelling: spelling).map(EventID.init(rawValue:)),
+            traceparent: try optional("traceparent", spelling: spelling), extensions: extensions)
+    }
+
+    /// PostgreSQL's text has no NUL; an id of that kind could never be recorded, nor refused in the ledger.
+    private func optional(_ name: Substring, spelling: String) throws(EventFault) -> String? {
+        guard let text = self[name], !text.isEmpty else { return nil }
+        guard text.utf8.count <= 1_024 else {
+            throw EventFault(.notAnEvent, "\(spelling)\(name)` is longer than 1,024 bytes")
+        }
+        guard !text.utf8.contains(0) else {
+            throw EventFault(.notAnEvent, "\(spelling)\(name)` contains a NUL character")
+        }
+        return text
+    }
+
+    private func required(_ name: Substring, spelling: String) throws(EventFault) -> String {
+        guard let text = try optional(name, spelling: spelling) else {
+            throw EventFault(.notAnEvent, "\(spelling)\(name)` is missing")
+        }
+        return text
+    }
+
+    private static let known: Set<Substring> = [
+        "specversion", "id", "type", "source", "subject", "time", "datacontenttype", "dataschema", "causeid", "rootid",
+        "traceparent",
+    ]
+}

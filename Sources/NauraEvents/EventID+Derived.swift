@@ -1,0 +1,45 @@
+import Crypto
+import Foundation
+
+extension EventID {
+    /// The id of an event that `stage` says about `about`: the first 32 hex digits of the SHA-256 over the four parts,
+    /// each after its length in bytes as eight bytes, the greatest first.
+    ///
+    /// `about` is the cause's id for an answer to one event, else the key of the job, window, slot or rollout step.
+    /// Repeating the work gives the same id, and one cause that concerns two subjects gives two.
+    public static func derived(stage: StageName, type: EventType, subject: String, about: String) -> EventID {
+        var hash = SHA256()
+        for part in [stage.rawValue, type.rawValue, subject, about] { hash.update(lengthPrefixed: part) }
+        return EventID(hash.finalize().prefix(16).hexDigits)
+    }
+
+    /// An id that no other event has, for what people and programs publish without naming it: 32 hex digits.
+    public static func random() -> EventID {
+        withUnsafeBytes(of: UUID().uuid) { EventID($0.hexDigits) }
+    }
+}
+
+extension Sequence<UInt8> {
+    /// Two lower-case hex digits a byte.
+    var hexDigits: String {
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        text.reserveCapacity(underestimatedCount * 2)
+        for byte in self {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}
+
+extension SHA256 {
+    /// Adds `part` behind its length, so that ("ab", "c") and ("a", "bc") differ.
+    mutating func update(lengthPrefixed part: String) {
+        var part = part
+        part.withUTF8 { bytes in
+            withUnsafeBytes(of: UInt64(bytes.count).bigEndian) { update(bufferPointer: $0) }
+            update(bufferPointer: UnsafeRawBufferPointer(bytes))
+        }
+    }
+}
