@@ -1,0 +1,55 @@
+// Notices that the broker is another one or came back empty, makes the topics again, and has the outbox refill it.
+
+import Foundation
+import Logging
+import NauraEvents
+import NauraKafka
+import NauraLedger
+import NauraPostgres
+import ServiceLifecycle
+
+/// Asks the broker each second who it is.
+struct BrokerWatch: Service {
+    let admin: KafkaAdmin
+    let database: Database
+    let partitions: Int
+    let logger: Logger
+    let wakeups: Wakeups
+    /// Called after a refill has begun, so that the partition loops take their streams again.
+    let onRewind: @Sendable () async -> Void
+
+    func run() async throws {
+        let wake = wakeups.subscribe(to: [])
+        var isAway = false
+        var known: String?
+        while !Task.isCancelled && !Task.isShuttingDownGracefully {
+            do {
+                let cluster = try await admin.metadata()
+                if isAway { logger.notice("the broker is back", metadata: ["cluster": "\(cluster.clusterID)"]) }
+                isAway = false
+                if known != cluster.clusterID {
+                    try await BrokerWatch.makeTopics(admin, partitions: partitions, existing: cluster)
+                    if try await BrokerRecord.observe(cluster.clusterID, in: database) {
+                        logger.notice("the broker came back empty; it is refilled from the outbox")
+                    }
+                    if known != nil { await onRewind() }
+                    known = cluster.clusterID
+                }
+            } catch is CancellationError {
+                return
+            } catch {
+                guard case .transient = Failure(error) else { throw error }
+                if !isAway { logger.warning("the broker or the database is away", metadata: ["error": "\(error)"]) }
+                isAway = true
+            }
+            await wake.wait()
+        }
+    }
+
+    /// Makes the topics of all event types that `existing` lacks.
+    static func makeTopics(_ admin: KafkaAdmin, partitions: Int, existing: ClusterDescription) async throws {
+        let missing = EventCatalogue.types.map(\.rawValue).filter { existing.topics[$0] == nil }
+        guard !missing.isEmpty else { return }
+        try await admin.createTopics(missing, partitions: partitions)
+    }
+}

@@ -1,0 +1,130 @@
+// Leases: long work, or work that touches the world, done outside any transaction and settled in a short one.
+
+import Foundation
+import NauraEvents
+import NauraLedger
+import NauraPostgres
+import Synchronization
+
+/// Does jobs of one kind.
+public protocol JobRunner: Sendable {
+    associatedtype Arguments: Codable & Sendable
+
+    static var kind: JobKind { get }
+
+    /// Does `job` and settles it through `lease`, or gives it back by ``Lease/postpone(_:)``.
+    ///
+    /// May be called again for the same job, after a crash at any moment; the files and rows of an earlier attempt may
+    /// be there. Cancelled when the lease is lost or the worker stops.
+    /// - Throws: ``Rejection`` when no retry can help: the job fails, a dead letter says why, the next job of the key
+    ///   goes on. Any other error gives the job back, to be tried again later.
+    func run(_ job: Job<Arguments>, under lease: Lease) async throws
+}
+
+/// A job as its runner sees it.
+public struct Job<Arguments: Codable & Sendable>: Sendable {
+    public let id: Int
+    public let key: String
+    public let about: String
+    public let arguments: Arguments
+    /// The event that led to the job, and the first of its chain; nil where nothing did.
+    public let causeID: EventID?
+    public let rootID: EventID?
+    /// Failed attempts before this one.
+    public let tries: Int
+    public let filedAt: Date
+}
+
+/// The right to settle a job. Whoever lost it can write nothing.
+public final class Lease: Sendable {
+    private enum State { case held, settled, returned }
+
+    let job: ClaimedJob
+    private let database: Database
+    private let said = Mutex<String?>(nil)
+    private let state = Mutex<State>(.held)
+
+    init(_ job: ClaimedJob, database: Database) {
+        self.job = job
+        self.database = database
+    }
+
+    var isOpen: Bool { state.withLock { $0 == .held } }
+    var progress: String? { said.withLock { $0 } }
+
+    /// Says how far the work is; stored with the next heartbeat, for people to see.
+    public func report(_ progress: String) { said.withLock { $0 = progress } }
+
+    /// A short transaction in the middle of the job, which stays open. Holds the job's row until it commits.
+    /// - Throws: ``LedgerError`` `leaseLost` when another runner has the job.
+    public func transaction<R>(_ body: (borrowing Work) async throws -> R) async throws -> R {
+        try requireOpen()
+        return try await database.transaction { transaction in
+            try await Jobs.fence(job, in: transaction)
+            let batch = Batch(transaction: transaction, outgoing: Outgoing())
+            let result = try await body(Work(batch, of: job))
+            try await batch.flushShared()
+            return result
+        }
+    }
+
+    /// Ends the job: results, following events and the job's row in one short transaction.
+    /// - Throws: ``LedgerError`` `leaseLost` when another runner has the job; nothing is written then.
+    public func settle(_ body: (borrowing Work) async throws -> Void) async throws {
+        try requireOpen()
+        try await database.transaction { transaction in
+            try await Jobs.fence(job, in: transaction)
+            let batch = Batch(transaction: transaction, outgoing: Outgoing())
+            try await body(Work(batch, of: job))
+            try await batch.flushShared()
+            try await Jobs.settle(job, in: transaction)
+        }
+        state.withLock { $0 = .settled }
+    }
+
+    /// Gives the job back, due after `delay`; not counted as a failed attempt.
+    public func postpone(_ delay: Duration) async throws {
+        try requireOpen()
+        try await database.transaction { transaction in
+            try await Jobs.postpone(job, seconds: delay.seconds, isTry: false, in: transaction)
+        }
+        state.withLock { $0 = .returned }
+    }
+
+    private func requireOpen() throws {
+        guard isOpen else { throw LedgerError(.leaseEnded, "job \(job.id) (\(job.kind) \(job.about))") }
+    }
+}
+
+extension Batch {
+    /// Writes what was said and filed, to the shared streams: the end of a job's or a client's transaction.
+    func flushShared() async throws {
+        try await Jobs.file(outgoing.jobs, in: transaction)
+        try await Outbox.append(outgoing.events, in: transaction)
+    }
+}
+
+/// A runner as the runner loop sees it.
+protocol RunnerHandling: Sendable {
+    var kind: JobKind { get }
+    func run(_ job: ClaimedJob, under lease: Lease) async throws
+}
+
+struct RunnerBox<R: JobRunner>: RunnerHandling {
+    let runner: R
+    var kind: JobKind { R.kind }
+
+    func run(_ job: ClaimedJob, under lease: Lease) async throws {
+        let arguments: R.Arguments
+        do {
+            arguments = try JSONDecoder().decode(R.Arguments.self, from: Data(job.arguments.utf8))
+        } catch {
+            throw Rejection("the arguments of job \(job.id) cannot be read: \(error)", code: "bad-arguments")
+        }
+        try await runner.run(
+            Job(
+                id: job.id, key: job.key, about: job.about, arguments: arguments, causeID: job.causeID,
+                rootID: job.rootID, tries: job.tries, filedAt: job.filedAt),
+            under: lease)
+    }
+}

@@ -1,0 +1,321 @@
+// One partition of one topic, handled in order: take the stream, send the unsent tail, then batch after batch.
+
+import Foundation
+import Logging
+import NauraEvents
+import NauraKafka
+import NauraLedger
+import NauraPostgres
+
+/// What the loops of one worker share.
+struct LoopContext: Sendable {
+    let instance: String
+    let database: Database
+    let producer: KafkaProducer
+    let consumer: KafkaConsumer
+    let metrics: Metrics
+    let logger: Logger
+    let settings: StageSettings
+}
+
+/// Limits of the partition loops.
+struct StageSettings: Sendable {
+    /// Events a transaction holds at most. Above 1,000 nothing is gained; 100 costs visibly more.
+    var batchEventsMax = 500
+    /// Failed tries of one event before it becomes a dead letter.
+    var triesMax = 5
+    /// Outgoing events that may wait for their delivery before the loop waits.
+    var unsentEventsMax = 4_000
+}
+
+/// Handles the records of one partition, one batch a transaction, until the partition is revoked or the task cancelled.
+///
+/// An offset is committed only after its transaction; a failure of one event is its own; a lost database is waited for.
+final class PartitionLoop: Sendable {
+    private let stage: any StageHandling
+    private let source: KafkaPartition
+    private let context: LoopContext
+    private let relay: PartitionRelay
+
+    init(stage: any StageHandling, source: KafkaPartition, context: LoopContext) {
+        self.stage = stage
+        self.source = source
+        self.context = context
+        relay = PartitionRelay(
+            name: Streams.name(stage: stage.name, topic: source.id.topic, partition: source.id.partition),
+            context: context)
+    }
+
+    /// The broker came back empty: the stream's tail, which is everything kept, is sent again.
+    func retake() { relay.retake() }
+
+    func run() async {
+        var logger = context.logger
+        logger[metadataKey: "stage"] = "\(stage.name)"
+        logger[metadataKey: "partition"] = "\(source.id)"
+        do {
+            try await relay.take()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await relay.run() }
+                group.addTask { [self] in
+                    try await handleAll(logger: logger)
+                    relay.finish()
+                }
+                try await group.waitForAll()
+            }
+            try await relay.release()
+        } catch is CancellationError {
+            logger.debug("partition loop was cancelled")
+        } catch {
+            // Nothing is lost: offsets and streams stand where the last transaction left them.
+            logger.error("partition loop ended", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func handleAll(logger: Logger) async throws {
+        var suspects = relay.held.wasClean ? 0 : context.settings.batchEventsMax
+        while let records = await source.next(max: context.settings.batchEventsMax) {
+            try Task.checkCancellation()
+            let opened = records.map { open($0) }
+            if suspects > 0 {
+                // The previous owner died with an event open. Whichever it was is tried alone, its try on record.
+                suspects -= records.count
+                for item in opened { try await settleSuspect(item, logger: logger) }
+            } else {
+                try await settle(opened, logger: logger)
+            }
+            try await relay.waitForRoom()
+            if let last = records.last {
+                try await context.consumer.commit([source.id: last.offset + 1])
+            }
+        }
+    }
+
+    // MARK: - One batch
+
+    private func settle(_ items: [Opened], logger: Logger) async throws {
+        var tries = 0
+        while true {
+            do {
+                try await commit(items)
+                return
+            } catch {
+                switch Failure(error) {
+                case .cancelled:
+                    throw CancellationError()
+                case .streamLost:
+                    context.metrics.count("naura_zombie_writes_refused_total", ["stage": "\(stage.name)"])
+                    logger.warning("another owner had the stream; taking it again")
+                    try await relay.take()
+                case .transient:
+                    // Waiting for database or broker is no try.
+                    logger.warning("waiting for the database", metadata: ["error": "\(error)"])
+                    try await context.database.waitUntilAvailable()
+                    try await Task.sleep(for: .milliseconds(100))
+                case .event:
+                    guard items.count == 1, let item = items.first else {
+                        // One fails alone and never takes its neighbours down.
+                        for item in items { try await settle([item], logger: logger) }
+                        return
+                    }
+                    tries += 1
+                    if await bury(item, after: error, tries: tries) {
+                        try await settle(
+                            [item.buried(by: error, tries: tries, at: stage.name)], logger: logger)
+                        return
+                    }
+                    logger.warning(
+                        "event failed and is tried again",
+                        metadata: ["event": "\(item.eventID)", "try": "\(tries)", "error": "\(error)"])
+                    try await Task.sleep(for: .milliseconds(50 << min(tries * 2, 8)))
+                }
+            }
+        }
+    }
+
+    private func settleSuspect(_ item: Opened, logger: Logger) async throws {
+        guard case .event(let event, _) = item else {
+            return try await settle([item], logger: logger)
+        }
+        try await ensureDays([event.key.day])
+        let deaths = try await context.patiently {
+            try await Attempts.begin(event.key, for: stage.name, in: context.database)
+        }
+        if deaths > Attempts.deathsMax {
+            let reason = Rejection(
+                "\(deaths - 1) workers in a row died with this event open", code: "killed-worker")
+            return try await settle([item.buried(by: reason, tries: deaths, at: stage.name)], logger: logger)
+        }
+        try await settle([item.asSuspect()], logger: logger)
+    }
+
+    /// Whether `error` ends the event's tries.
+    private func bury(_ item: Opened, after error: any Error, tries: Int) async -> Bool {
+        error is Rejection || error is EventFault || tries >= context.settings.triesMax
+    }
+
+    private func commit(_ items: [Opened]) async throws {
+        let events = items.compactMap(\.event)
+        try await ensureDays(Set(items.compactMap { $0.key?.day }))
+        let said = try await context.database.transaction { transaction in
+            let keys = items.compactMap(\.key)
+            var fresh = keys.isEmpty ? [] : try await Inbox.claim(keys, for: stage.name, in: transaction)
+            let batch = Batch(transaction: transaction, outgoing: Outgoing())
+            // The first of equal keys is handled, later ones of this batch were handled by it.
+            let new = events.filter { fresh.remove($0.key) != nil }
+            if !new.isEmpty {
+                try await ForeignEvents.record(
+                    new.map(\.encoded).filter { ForeignEvents.isForeign($0.envelope) }, in: transaction)
+                try await stage.handle(new, in: batch)
+            }
+            for item in items { try await file(item, fresh: &fresh, in: batch) }
+            return try await relay.append(batch)
+        }
+        relay.enqueue(said)
+        context.metrics.count("naura_events_handled_total", ["stage": "\(stage.name)"], by: Double(items.count))
+    }
+
+    /// Files the dead letters among the items, and forgets tries that ended well.
+    private func file(_ item: Opened, fresh: inout Set<UUID>, in batch: Batch) async throws {
+        switch item {
+        case .event(let event, let isSuspect):
+            if isSuspect { try await Attempts.forget(event.key, for: stage.name, in: batch.transaction) }
+        case .dead(let letter, let key, let envelope):
+            if let key {
+                try await Attempts.forget(key, for: stage.name, in: batch.transaction)
+                guard fresh.remove(key.key) != nil else { return }
+            }
+            guard try await DeadLetters.file(letter, in: batch.transaction) != nil else { return }
+            context.metrics.count("naura_dead_letters_total", ["stage": "\(stage.name)", "code": letter.code])
+            context.logger.error(
+                "an event became a dead letter",
+                metadata: [
+                    "stage": "\(stage.name)", "event": "\(letter.eventID?.rawValue ?? "none")",
+                    "code": "\(letter.code)", "reason": "\(letter.message)",
+                ])
+            let work = Work(batch, origin: stage.name, cause: envelope)
+            try await work.emit(
+                DeadLetter(letter, subject: item.subject), about: letter.eventID?.rawValue ?? "\(source.id) \(letter.offset ?? 0)")
+        }
+    }
+
+    private func ensureDays(_ days: Set<Int>) async throws {
+        let unknown = days.subtracting(context.metrics.knownInboxDays)
+        guard !unknown.isEmpty else { return }
+        try await Inbox.ensure(days: unknown.sorted(), in: context.database)
+        context.metrics.know(inboxDays: unknown)
+    }
+
+    // MARK: - Reading records
+
+    private func open(_ record: KafkaRecord) -> Opened {
+        do throws(EventFault) {
+            let encoded = try EncodedEvent.decode(
+                headers: record.headers, body: record.value, topic: record.topic, recordTime: record.timestamp)
+            do throws(EventFault) {
+                guard Inbox.accepts(encoded.envelope.time, now: Date()) else {
+                    throw EventFault(
+                        .outOfTime,
+                        "the event's time \(encoded.envelope.time) is more than \(Inbox.retentionDays - 1) days old "
+                            + "or more than a day ahead; publish it with the time at which it happened")
+                }
+                let payload = try stage.decode(encoded)
+                return .event(
+                    OpenedEvent(encoded: encoded, payload: payload, key: InboxKey(encoded.envelope)), isSuspect: false)
+            } catch {
+                return .dead(letter(for: record, envelope: encoded.envelope, fault: error), nil, encoded.envelope)
+            }
+        } catch {
+            return .dead(letter(for: record, envelope: nil, fault: error), nil, nil)
+        }
+    }
+
+    private func letter(for record: KafkaRecord, envelope: Envelope?, fault: EventFault) -> DeadLetterRow {
+        DeadLetterRow(
+            stage: stage.name, eventID: envelope?.id, rootID: envelope?.rootID, topic: record.topic,
+            partition: record.partition, offset: record.offset, key: record.key, headers: record.headers,
+            body: record.value, code: "\(fault.code)", message: fault.message, tries: 1)
+    }
+}
+
+/// What became of a record so far.
+enum Opened: Sendable {
+    /// `isSuspect`: its try is on record, for a worker may have died of it.
+    case event(OpenedEvent, isSuspect: Bool)
+    case dead(DeadLetterRow, InboxKey?, Envelope?)
+
+    var event: OpenedEvent? { if case .event(let event, _) = self { event } else { nil } }
+
+    var key: InboxKey? {
+        switch self {
+        case .event(let event, _): event.key
+        case .dead(_, let key, _): key
+        }
+    }
+
+    var eventID: String {
+        switch self {
+        case .event(let event, _): event.encoded.envelope.id.rawValue
+        case .dead(let letter, _, _): letter.eventID?.rawValue ?? "none"
+        }
+    }
+
+    var subject: String {
+        switch self {
+        case .event(let event, _): event.encoded.envelope.subject
+        case .dead(let letter, _, let envelope):
+            envelope?.subject ?? letter.key.map { String(decoding: $0, as: UTF8.self) } ?? letter.stage.rawValue
+        }
+    }
+
+    func asSuspect() -> Opened {
+        if case .event(let event, _) = self { .event(event, isSuspect: true) } else { self }
+    }
+
+    /// The same event as a dead letter, for `error`.
+    func buried(by error: any Error, tries: Int, at stage: StageName) -> Opened {
+        guard case .event(let event, _) = self else { return self }
+        let envelope = event.encoded.envelope
+        let (code, message) =
+            switch error {
+            case let rejection as Rejection: (rejection.code, rejection.message)
+            case let fault as EventFault: ("\(fault.code)", fault.message)
+            default: ("failed", "\(error)")
+            }
+        return .dead(
+            DeadLetterRow(
+                stage: stage, eventID: envelope.id, rootID: envelope.rootID,
+                topic: envelope.type.rawValue, key: Array(envelope.subject.utf8), headers: event.encoded.headers,
+                body: event.encoded.body, code: code, message: message, tries: tries),
+            event.key, envelope)
+    }
+}
+
+/// How the loop takes an error.
+enum Failure {
+    case cancelled, streamLost, transient, event
+
+    init(_ error: any Error) {
+        if error is CancellationError { self = .cancelled; return }
+        if let refusal = LedgerError.refusal(in: error), refusal.code == .streamLost { self = .streamLost; return }
+        if let postgres = error as? PostgresError, postgres.isTransient { self = .transient; return }
+        if let kafka = error as? KafkaError, kafka.isTransient { self = .transient; return }
+        self = .event
+    }
+}
+
+extension LoopContext {
+    /// Runs `body` again and again while database or broker are away; every other error is the caller's.
+    func patiently<R>(_ body: () async throws -> R) async throws -> R {
+        while true {
+            do {
+                return try await body()
+            } catch {
+                guard case .transient = Failure(error) else { throw error }
+                logger.warning("waiting for database or broker", metadata: ["error": "\(error)"])
+                try await database.waitUntilAvailable()
+                try await Task.sleep(for: .milliseconds(200))
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+// Sends the streams that belong to no partition: what jobs, the command line and HTTP have said.
+
+import Logging
+import NauraEvents
+import NauraKafka
+import NauraLedger
+import NauraPostgres
+import ServiceLifecycle
+
+/// Holds the lease of shared streams while it can, and sends their rows in order.
+///
+/// Each worker runs one; whichever holds the lease sends, and another takes over when it stops renewing.
+struct SharedRelay: Service {
+    let instance: String
+    let database: Database
+    let producer: KafkaProducer
+    let wakeups: Wakeups
+    let logger: Logger
+    /// A holder that is silent for so long has lost its streams. Renewed at a third of it.
+    var leaseSeconds = 6.0
+
+    func run() async throws {
+        let wake = wakeups.subscribe(to: ["naura_outbox"])
+        var held: [HeldStream] = []
+        var cursors: [Int: Int] = [:]
+        var renewed = ContinuousClock.now - .seconds(60)
+        while !Task.isCancelled && !Task.isShuttingDownGracefully {
+            do {
+                if ContinuousClock.now - renewed > .seconds(leaseSeconds / 3) {
+                    renewed = .now
+                    held = try await Streams.leaseShared(owner: instance, seconds: leaseSeconds, in: database)
+                    cursors = Dictionary(uniqueKeysWithValues: held.map { ($0.id, $0.sent) })
+                }
+                for stream in held {
+                    try await send(stream, after: &cursors[stream.id, default: stream.sent])
+                }
+            } catch is CancellationError {
+                break
+            } catch {
+                guard case .transient = Failure(error) else { throw error }
+                logger.warning("waiting for the database", metadata: ["error": "\(error)"])
+                held = []
+            }
+            await wake.wait()
+        }
+        try await Streams.releaseShared(owner: instance, in: database)
+    }
+
+    private func send(_ stream: HeldStream, after cursor: inout Int) async throws {
+        while true {
+            let rows = try await Outbox.rows(of: stream.id, after: cursor, limit: 500, in: database)
+            guard let last = rows.last else { return }
+            try await producer.deliver(rows.map(\.event), logger: logger)
+            cursor = last.number
+            // Another may hold the stream by now; it sends from its own cursor, and readers count an event once.
+            guard try await Streams.mark(stream.id, epoch: stream.epoch, sent: cursor, in: database) else { return }
+        }
+    }
+}

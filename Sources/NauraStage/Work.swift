@@ -1,0 +1,117 @@
+// What a handler may touch: the transaction, and what it wants said or done afterwards.
+
+import Foundation
+import NauraEvents
+import NauraLedger
+import NauraPostgres
+import Synchronization
+
+/// What a handler may touch. Lent, never owned: it cannot outlive its transaction.
+public struct Work: ~Copyable {
+    public let transaction: Transaction
+    /// The event that is being handled, or that led to the job; nil in `prepare` and for work that nothing caused.
+    public let cause: Envelope?
+    private let origin: StageName
+    private let about: String
+    private let causeID: EventID?
+    private let rootID: EventID?
+    private let traceparent: String?
+    private let outgoing: Outgoing
+
+    init(_ batch: Batch, origin: StageName, cause: Envelope?) {
+        transaction = batch.transaction
+        outgoing = batch.outgoing
+        self.origin = origin
+        self.cause = cause
+        about = cause?.id.rawValue ?? ""
+        causeID = cause?.id
+        rootID = cause?.rootID
+        traceparent = cause?.traceparent
+    }
+
+    init(_ batch: Batch, of job: ClaimedJob) {
+        transaction = batch.transaction
+        outgoing = batch.outgoing
+        origin = StageName(rawValue: job.kind.rawValue)
+        cause = nil
+        about = job.about
+        causeID = job.causeID
+        rootID = job.rootID
+        traceparent = job.traceparent
+    }
+
+    /// Announces `payload`. It reaches Kafka only if this transaction commits.
+    ///
+    /// The event's id is a hash of stage, type, subject and `about`, so that a repetition says the same event.
+    /// - Parameter about: what the event is about, where one cause leads to several events of a type and subject;
+    ///   else the cause's id, or the job's own `about`.
+    /// - Parameter lineage: replaces the cause and the root on record, for a job that answers to several events.
+    @discardableResult
+    public func emit(
+        _ payload: some EventPayload, about: String? = nil, lineage: (cause: EventID, root: EventID)? = nil
+    ) async throws -> EventID {
+        let type = Swift.type(of: payload).type
+        let id = EventID.derived(stage: origin, type: type, subject: payload.subject, about: about ?? self.about)
+        let envelope = Envelope(
+            id: id, type: type, source: "/naura/\(origin.rawValue)", subject: payload.subject, time: Date(),
+            causeID: lineage?.cause ?? causeID, rootID: lineage?.root ?? rootID ?? id,
+            traceparent: Traceparent.child(of: traceparent))
+        outgoing.say(try EncodedEvent(payload, envelope: envelope))
+        return id
+    }
+
+    /// Files a job, which a lease runner does after this transaction has committed, and `delay` later.
+    ///
+    /// Jobs of one kind and `key` run one at a time, in the order in which they were filed.
+    public func file(
+        _ kind: JobKind, key: String, about: String, arguments: some Encodable & Sendable, after delay: Duration = .zero,
+        priority: Int = 0, policy: FilePolicy = .keep
+    ) async throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        outgoing.file(
+            JobRequest(
+                kind: kind, key: key, about: about,
+                arguments: String(decoding: try encoder.encode(arguments), as: UTF8.self),
+                delaySeconds: delay.seconds, priority: priority, policy: policy, causeID: causeID, rootID: rootID,
+                traceparent: Traceparent.child(of: traceparent)))
+    }
+}
+
+/// Events and jobs that a transaction will write at its end, in one statement each.
+final class Outgoing: Sendable {
+    private let state = Mutex<(events: [EncodedEvent], jobs: [JobRequest])>(([], []))
+
+    func say(_ event: EncodedEvent) { state.withLock { $0.events.append(event) } }
+    func file(_ job: JobRequest) { state.withLock { $0.jobs.append(job) } }
+    var events: [EncodedEvent] { state.withLock { $0.events } }
+    var jobs: [JobRequest] { state.withLock { $0.jobs } }
+}
+
+/// W3C trace context, version 00.
+enum Traceparent {
+    /// A new span under `parent`'s trace; a new trace where there is none or it is malformed.
+    static func child(of parent: String?) -> String {
+        var trace = hex(16)
+        if let parts = parent?.split(separator: "-"), parts.count == 4, parts[0] == "00", parts[1].utf8.count == 32 {
+            trace = String(parts[1])
+        }
+        return "00-\(trace)-\(hex(8))-01"
+    }
+
+    private static func hex(_ bytes: Int) -> String {
+        var text = ""
+        for _ in 0..<bytes {
+            let byte = UInt8.random(in: 0...255)
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return text
+    }
+    private static let digits = Array("0123456789abcdef")
+}
+
+extension Duration {
+    /// In seconds, with fractions.
+    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}

@@ -1,0 +1,236 @@
+// Puts a worker together: its stages, runners and services around one database, one consumer and one producer.
+
+import Configuration
+import Foundation
+import Logging
+import NauraEvents
+import NauraKafka
+import NauraLedger
+import NauraPostgres
+import ServiceLifecycle
+import Synchronization
+import UnixSignals
+
+/// What a worker is made of.
+public struct WorkerParts: Sendable {
+    var stages: [any StageHandling] = []
+    var runners: [any RunnerHandling] = []
+    var services: [any Service] = []
+
+    public init() {}
+
+    /// Adds a stage. Each topic has one stage a worker.
+    public func stage(_ stage: some Stage) -> WorkerParts { with { $0.stages.append(StageBox(stage: stage)) } }
+
+    /// Adds a lease runner.
+    public func runner(_ runner: some JobRunner) -> WorkerParts { with { $0.runners.append(RunnerBox(runner: runner)) } }
+
+    /// Adds something that runs as long as the worker, and stops when it is told to.
+    public func service(_ service: some Service) -> WorkerParts { with { $0.services.append(service) } }
+
+    private func with(_ change: (inout WorkerParts) -> Void) -> WorkerParts {
+        var parts = self
+        change(&parts)
+        return parts
+    }
+}
+
+/// What a worker's parts may use.
+public struct WorkerContext: Sendable {
+    /// This process' name among its kind, `name@host:pid:start`.
+    public let instance: String
+    /// The environment's `NAURA_*` variables, for the worker's own configuration.
+    public let config: ConfigReader
+    public let configuration: WorkerConfiguration
+    public let database: Database
+    public let telemetry: Telemetry
+    public let wakeups: Wakeups
+    public let metrics: Metrics
+    public let health: Health
+    public let logger: Logger
+
+    /// Runs `body` in a transaction of its own, with what it emits and files written at its end: for work that no event
+    /// and no job leads to, such as filing the first job of a calendar.
+    public func transaction<R>(as origin: StageName, _ body: (borrowing Work) async throws -> R) async throws -> R {
+        try await database.transaction { transaction in
+            let batch = Batch(transaction: transaction, outgoing: Outgoing())
+            let result = try await body(Work(batch, origin: origin, cause: nil))
+            try await batch.flushShared()
+            return result
+        }
+    }
+}
+
+/// The entry point of every worker.
+public enum Worker {
+    /// Runs the worker `name` until SIGTERM or SIGINT: stops polling, settles what is open (15 s), cancels (10 s), exits.
+    ///
+    /// Exits with 2 when the configuration has faults, and with 1 when a part fails for good.
+    public static func run(
+        _ name: String, channels: [String] = [], _ build: @Sendable (WorkerContext) async throws -> WorkerParts
+    ) async {
+        let config = ConfigReader(provider: EnvironmentVariablesProvider()).scoped(to: "naura")
+        do {
+            let configuration = try WorkerConfiguration(config)
+            LoggingSystem.bootstrap { _ in JSONLogHandler(label: name, level: configuration.logLevel) }
+            try await run(name, configuration, config, channels, build)
+        } catch let fault as ConfigurationFault {
+            FileHandle.standardError.write(Data("\(name): \(fault)\n".utf8))
+            exit(2)
+        } catch {
+            Logger(label: name).critical("the worker failed", metadata: ["error": "\(error)"])
+            exit(1)
+        }
+        exit(0)
+    }
+
+    private static func run(
+        _ name: String, _ configuration: WorkerConfiguration, _ config: ConfigReader, _ channels: [String],
+        _ build: (WorkerContext) async throws -> WorkerParts
+    ) async throws {
+        let logger = Logger(label: name)
+        let host = ProcessInfo.processInfo.hostName
+        let pid = Int(ProcessInfo.processInfo.processIdentifier)
+        let instance = "\(name)@\(host):\(pid):\(Int(Date().timeIntervalSince1970))"
+        let (metrics, health) = (Metrics(), Health())
+        let database = Database(
+            url: configuration.databaseURL, connectionsMax: configuration.connectionsMax,
+            applicationName: "naura-\(name)", logger: logger)
+        try await database.waitUntilAvailable()
+        try await waitForTables(in: database, logger: logger)
+        let admin = try KafkaAdmin(configuration: configuration.kafka, logger: logger)
+        try await admin.waitUntilAvailable()
+        try await BrokerWatch.makeTopics(admin, partitions: configuration.partitions, existing: admin.metadata())
+        let producer = try KafkaProducer(configuration: configuration.kafka, logger: logger)
+        let wakeups = Wakeups(database: database, channels: ["naura_job", "naura_outbox"] + channels)
+        let context = WorkerContext(
+            instance: instance, config: config, configuration: configuration, database: database,
+            telemetry: Telemetry(producer: producer, metrics: metrics), wakeups: wakeups, metrics: metrics,
+            health: health, logger: logger)
+        let parts = try await build(context)
+
+        var services: [any Service] = [wakeups]
+        var partitionService: PartitionService?
+        if !parts.stages.isEmpty {
+            let consumer = try KafkaConsumer(
+                configuration: configuration.kafka, group: "naura-\(name)", topics: parts.stages.map(\.topic),
+                logger: logger)
+            let service = PartitionService(
+                stages: parts.stages,
+                context: LoopContext(
+                    instance: instance, database: database, producer: producer, consumer: consumer, metrics: metrics,
+                    logger: logger, settings: StageSettings(batchEventsMax: configuration.batchEventsMax)))
+            partitionService = service
+            services.append(service)
+            metrics.collect { metrics in metrics.gauge("naura_consumer_lag_events", [:], Double(consumer.lag())) }
+        }
+        services.append(
+            BrokerWatch(
+                admin: admin, database: database, partitions: configuration.partitions, logger: logger,
+                wakeups: wakeups, onRewind: { [partitionService] in await partitionService?.retakeStreams() }))
+        services.append(
+            SharedRelay(instance: instance, database: database, producer: producer, wakeups: wakeups, logger: logger))
+        if !parts.runners.isEmpty {
+            services.append(
+                RunnerLoop(
+                    instance: instance, runners: parts.runners, database: database, wakeups: wakeups,
+                    metrics: metrics, logger: logger,
+                    settings: RunnerSettings(
+                        jobsMax: configuration.jobsMax, leaseSeconds: configuration.leaseSeconds)))
+            let kinds = parts.runners.map(\.kind)
+            metrics.collect { metrics in
+                if let age = try? await Jobs.oldestLeaseSeconds(kinds: kinds, in: database) {
+                    metrics.gauge("naura_lease_age_seconds", [:], age)
+                }
+            }
+        }
+        let address = Mutex<String?>(nil)
+        services.append(
+            Registrar(
+                name: name, instance: instance, host: host, pid: pid, database: database, wakeups: wakeups,
+                health: health, logger: logger, address: { address.withLock { $0 } },
+                lag: { [partitionService] in Int(partitionService?.lag ?? 0) },
+                assignments: { [partitionService] in (partitionService?.partitions ?? []).map { "\($0)" }.sorted() }))
+        services += parts.services
+        services.append(
+            HealthServer.service(
+                host: configuration.host, port: configuration.healthPort, health: health, metrics: metrics,
+                logger: logger, onAddress: { port in address.withLock { $0 = "\(configuration.host):\(port)" } }))
+        var group = ServiceGroupConfiguration(
+            services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        group.maximumGracefulShutdownDuration = .seconds(15)
+        group.maximumCancellationDuration = .seconds(10)
+        health.set("start", fault: nil)
+        logger.notice("the worker runs", metadata: ["instance": "\(instance)"])
+        try await ServiceGroup(configuration: group).run()
+        logger.notice("the worker stops")
+        await producer.close()
+        await admin.close()
+        await database.close()
+    }
+
+    /// A worker may start before the tables are made; it waits, and says so once.
+    private static func waitForTables(in database: Database, logger: Logger) async throws {
+        var isTold = false
+        while true {
+            let row = try await database.query(
+                "select to_regclass('naura.action') is not null and to_regclass('ledger.worker') is not null as made"
+            ).first
+            if try row?.get("made", as: Bool.self) == true { return }
+            if !isTold { logger.notice("waiting for the tables; `naura migrate` makes them") }
+            isTold = true
+            try await Task.sleep(for: .milliseconds(500))
+        }
+    }
+}
+
+/// Reports the worker to the registry each second, and prunes what is past retention now and then.
+struct Registrar: Service {
+    let name: String
+    let instance: String
+    let host: String
+    let pid: Int
+    let database: Database
+    let wakeups: Wakeups
+    let health: Health
+    let logger: Logger
+    let address: @Sendable () -> String?
+    let lag: @Sendable () -> Int
+    let assignments: @Sendable () -> [String]
+
+    func run() async throws {
+        let wake = wakeups.subscribe(to: [])
+        var ticks = 0
+        while !Task.isCancelled && !Task.isShuttingDownGracefully {
+            await report(state: health.openFaults.isEmpty ? "running" : "starting")
+            if ticks % 3_600 == 60 { await prune() }
+            ticks += 1
+            await wake.wait()
+        }
+        await report(state: "stopped")
+    }
+
+    private func report(state: String) async {
+        do {
+            try await WorkerRegistry.report(
+                WorkerReport(
+                    instance: instance, name: name, host: host, pid: pid, address: address(), state: state,
+                    lag: lag(), assignments: assignments()), in: database)
+            health.set("database", fault: nil)
+        } catch {
+            health.set("database", fault: "the database is away")
+            logger.debug("the registry could not be told", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func prune() async {
+        do {
+            try await WorkerRegistry.prune(in: database)
+            let days = try await Inbox.prune(in: database)
+            let rows = try await Outbox.prune(olderThanDays: 7, in: database)
+            logger.info("pruned the ledger", metadata: ["inbox_days": "\(days.count)", "outbox_rows": "\(rows)"])
+        } catch {
+            logger.warning("the ledger could not be pruned; tried again in an hour", metadata: ["error": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,92 @@
+// What every worker reads from its environment, once, checked whole.
+
+import Configuration
+import Foundation
+import Logging
+import NauraKafka
+
+/// The configuration that all workers share.
+///
+/// | variable | type | default |
+/// | --- | --- | --- |
+/// | `NAURA_DATABASE_URL` | `postgres://user:password@host:port/name` | none |
+/// | `NAURA_KAFKA_BROKERS` | `host:port`, comma-separated | none |
+/// | `NAURA_ARTIFACTS` | directory | none |
+/// | `NAURA_HOST` | address that health, and HTTP where a worker serves it, listen on | `127.0.0.1` |
+/// | `NAURA_HEALTH_PORT` | 0–65535; 0 takes a free one | 0 |
+/// | `NAURA_TOKEN` | text | none: then only loopback addresses may be listened on |
+/// | `NAURA_LOG_LEVEL` | `trace` … `critical` | `info` |
+/// | `NAURA_KAFKA_FETCH_WAIT_MS` | 1–1000: how long an idle fetch waits at the broker | 25 |
+/// | `NAURA_KAFKA_SESSION_TIMEOUT_MS` | 1000–300000 | 6000 |
+/// | `NAURA_KAFKA_PARTITIONS` | 1–1000: partitions of the topics that a worker makes | 4 |
+/// | `NAURA_DATABASE_CONNECTIONS` | 2–64 | 4 |
+/// | `NAURA_LEASE_SECONDS` | 1–3600: silence after which a job is another's | 6 |
+/// | `NAURA_JOBS` | 1–64: jobs that a process does at once | 2 |
+/// | `NAURA_BATCH_EVENTS` | 1–1000 | 500 |
+public struct WorkerConfiguration: Sendable {
+    public let databaseURL: String
+    public let brokers: String
+    public let artifacts: String
+    public let host: String
+    public let healthPort: Int
+    public let token: String?
+    public let logLevel: Logger.Level
+    let fetchWait: Duration
+    let sessionTimeout: Duration
+    let partitions: Int
+    let connectionsMax: Int
+    let leaseSeconds: Double
+    let jobsMax: Int
+    let batchEventsMax: Int
+
+    /// Reads `config`, whose keys stand without the prefix `NAURA_`.
+    /// - Throws: ``ConfigurationFault`` with every fault at once.
+    public init(_ config: ConfigReader) throws {
+        var faults: [String] = []
+        func text(_ key: ConfigKey, _ variable: String) -> String {
+            if let value = config.string(forKey: key), !value.isEmpty { return value }
+            faults.append("\(variable) is not set")
+            return ""
+        }
+        func number(_ key: ConfigKey, _ variable: String, _ range: ClosedRange<Int>, _ usual: Int) -> Int {
+            guard let given = config.string(forKey: key), !given.isEmpty else { return usual }
+            if let value = Int(given), range.contains(value) { return value }
+            faults.append("\(variable): expected \(range.lowerBound)…\(range.upperBound), found \(given)")
+            return usual
+        }
+        databaseURL = text("database.url", "NAURA_DATABASE_URL")
+        brokers = text("kafka.brokers", "NAURA_KAFKA_BROKERS")
+        artifacts = text("artifacts", "NAURA_ARTIFACTS")
+        host = config.string(forKey: "host", default: "127.0.0.1")
+        healthPort = number("health.port", "NAURA_HEALTH_PORT", 0...65_535, 0)
+        token = config.string(forKey: "token", isSecret: true).flatMap { $0.isEmpty ? nil : $0 }
+        fetchWait = .milliseconds(number("kafka.fetch.wait.ms", "NAURA_KAFKA_FETCH_WAIT_MS", 1...1_000, 25))
+        sessionTimeout = .milliseconds(
+            number("kafka.session.timeout.ms", "NAURA_KAFKA_SESSION_TIMEOUT_MS", 1_000...300_000, 6_000))
+        partitions = number("kafka.partitions", "NAURA_KAFKA_PARTITIONS", 1...1_000, 4)
+        connectionsMax = number("database.connections", "NAURA_DATABASE_CONNECTIONS", 2...64, 4)
+        leaseSeconds = Double(number("lease.seconds", "NAURA_LEASE_SECONDS", 1...3_600, 6))
+        jobsMax = number("jobs", "NAURA_JOBS", 1...64, 2)
+        batchEventsMax = number("batch.events", "NAURA_BATCH_EVENTS", 1...1_000, 500)
+        let level = config.string(forKey: "log.level", default: "info")
+        if Logger.Level(rawValue: level) == nil {
+            faults.append("NAURA_LOG_LEVEL: expected trace, debug, info, notice, warning, error or critical, found \(level)")
+        }
+        logLevel = Logger.Level(rawValue: level) ?? .info
+        guard faults.isEmpty else { throw ConfigurationFault(faults: faults) }
+    }
+
+    var kafka: KafkaConfiguration {
+        var kafka = KafkaConfiguration(brokers: brokers)
+        kafka.fetchWaitMax = fetchWait
+        kafka.sessionTimeout = sessionTimeout
+        return kafka
+    }
+}
+
+/// All that is wrong with a process' configuration.
+public struct ConfigurationFault: Error, CustomStringConvertible {
+    public let faults: [String]
+    public init(faults: [String]) { self.faults = faults }
+    public var description: String { "the configuration has faults:\n  - " + faults.joined(separator: "\n  - ") }
+}
