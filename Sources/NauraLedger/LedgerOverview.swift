@@ -1,0 +1,259 @@
+// What people and programs ask of the ledger: the latest events, who works, what waits, what failed.
+
+import Foundation
+import NauraPostgres
+
+/// An event as lists show it.
+public struct EventRow: Codable, Sendable, Equatable {
+    public let id: String
+    public let type: String
+    public let subject: String
+    public let source: String
+    public let time: Date
+    public let causeID: String?
+    public let rootID: String
+
+    private enum CodingKeys: String, CodingKey {
+        case id, type, subject, source, time
+        case causeID = "cause_id"
+        case rootID = "root_id"
+    }
+}
+
+/// A worker instance that has spoken lately.
+public struct WorkerRow: Codable, Sendable, Equatable {
+    public let name: String
+    public let instance: String
+    public let host: String
+    public let pid: Int
+    /// What it last said, or `silent` when it has said nothing for ``WorkerRegistry/silenceSeconds``.
+    public let state: String
+    /// Events of its partitions that it has not handled.
+    public let lag: Int
+    public let address: String?
+    public let startedAt: Date
+    public let seenAt: Date
+
+    private enum CodingKeys: String, CodingKey {
+        case name, instance, host, pid, state, lag, address
+        case startedAt = "started_at"
+        case seenAt = "seen_at"
+    }
+}
+
+/// A job that waits, runs, or has ended.
+public struct JobRow: Codable, Sendable, Equatable {
+    public let id: Int
+    public let kind: String
+    public let key: String
+    public let state: String
+    public let progress: String?
+    public let tries: Int
+    public let dueAt: Date
+    public let startedAt: Date?
+    public let endedAt: Date?
+    public let failure: String?
+    public let rootID: String?
+
+    private enum CodingKeys: String, CodingKey {
+        case id, kind, key, state, progress, tries, failure
+        case dueAt = "due_at"
+        case startedAt = "started_at"
+        case endedAt = "ended_at"
+        case rootID = "root_id"
+    }
+}
+
+/// A dead letter as lists show it.
+public struct DeadLetterSummary: Codable, Sendable, Equatable {
+    public let id: Int
+    public let stage: String
+    public let topic: String?
+    public let eventID: String?
+    public let code: String
+    public let message: String
+    public let tries: Int
+    public let rootID: String?
+    public let failedAt: Date
+
+    private enum CodingKeys: String, CodingKey {
+        case id, stage, topic, code, message, tries
+        case eventID = "event_id"
+        case rootID = "root_id"
+        case failedAt = "failed_at"
+    }
+}
+
+/// Whether a server that Naura leans on is there.
+public struct ServerRow: Codable, Sendable, Equatable {
+    /// `up`, or `unknown` when no worker has seen it yet.
+    public let state: String
+    /// The broker's cluster id, or the database's name.
+    public let name: String?
+
+    public init(state: String, name: String?) {
+        self.state = state
+        self.name = name
+    }
+}
+
+/// One answer to "how is it going".
+public struct StatusReport: Codable, Sendable, Equatable {
+    public let workers: [WorkerRow]
+    public let broker: ServerRow
+    public let database: ServerRow
+    /// Events that wait to be sent.
+    public let outboxDepth: Int
+    public let deadLetters: Int
+
+    private enum CodingKeys: String, CodingKey {
+        case workers, broker, database
+        case outboxDepth = "outbox_depth"
+        case deadLetters = "dead_letters"
+    }
+}
+
+/// Reads for people.
+public enum LedgerOverview {
+    /// The latest `limit` events, oldest first.
+    ///
+    /// Each stream gives its own latest by its key, so that the cost does not grow with the outbox.
+    /// - Parameters:
+    ///   - type: only events of this type.
+    ///   - root: only events of the chain that this event began.
+    public static func events(
+        type: String? = nil, root: String? = nil, limit: Int = 100, in database: Database
+    ) async throws -> [EventRow] {
+        if let root { return try await chain(root, type: type, limit: limit, in: database) }
+        let rows = try await database.query(
+            """
+            select event_id, type, subject, source, time, cause_id, root_id from (
+                select o.* from ledger.stream s cross join lateral (
+                    select event_id, type, subject, source, time, cause_id, root_id, number from ledger.outbox
+                    where stream_id = s.id and (\(type)::text is null or type = \(type))
+                    order by number desc limit \(limit)) o
+                union all
+                select * from (
+                    select event_id, type, subject, source, time, cause_id, root_id, 0 from ledger.foreign_event
+                    where \(type)::text is null or type = \(type)
+                    order by received_at desc limit \(limit)) f
+            ) latest order by time desc, number desc, event_id limit \(limit)
+            """)
+        return try rows.reversed().map(event)
+    }
+
+    private static func chain(
+        _ root: String, type: String?, limit: Int, in database: Database
+    ) async throws -> [EventRow] {
+        let rows = try await database.query(
+            """
+            select event_id, type, subject, source, time, cause_id, root_id from (
+                select event_id, type, subject, source, time, cause_id, root_id, stream_id, number
+                from ledger.outbox where root_id = \(root) or event_id = \(root)
+                union all
+                select event_id, type, subject, source, time, cause_id, root_id, 0, 0
+                from ledger.foreign_event where root_id = \(root) or event_id = \(root)
+            ) chain where \(type)::text is null or type = \(type)
+            order by time, stream_id, number limit \(limit)
+            """)
+        return try rows.map(event)
+    }
+
+    /// The latest event of each type, among the latest 200 of each stream.
+    public static func latestOfEachType(in database: Database) async throws -> [EventRow] {
+        let rows = try await database.query(
+            """
+            select distinct on (type) event_id, type, subject, source, time, cause_id, root_id from (
+                select o.* from ledger.stream s cross join lateral (
+                    select event_id, type, subject, source, time, cause_id, root_id from ledger.outbox
+                    where stream_id = s.id order by number desc limit 200) o
+                union all
+                select * from (
+                    select event_id, type, subject, source, time, cause_id, root_id from ledger.foreign_event
+                    order by received_at desc limit 200) f
+            ) latest order by type, time desc limit 100
+            """)
+        return try rows.map(event)
+    }
+
+    /// The instances that have spoken within `hours`, by name.
+    public static func workers(
+        silentHours hours: Int = 1, limit: Int = 500, in database: Database
+    ) async throws -> [WorkerRow] {
+        let rows = try await database.query(
+            """
+            select name, instance, host, pid, lag, address, started_at, seen_at,
+                case when state <> 'stopped'
+                    and seen_at < now() - make_interval(secs => \(WorkerRegistry.silenceSeconds))
+                    then 'silent' else state end as state
+            from ledger.worker where seen_at > now() - make_interval(hours => \(hours)::int)
+            order by name, started_at, instance limit \(limit)
+            """)
+        return try rows.map { row in
+            WorkerRow(
+                name: try row.get("name"), instance: try row.get("instance"), host: try row.get("host"),
+                pid: try row.get("pid"), state: try row.get("state"), lag: try row.get("lag"),
+                address: try row.get("address"), startedAt: try row.get("started_at"),
+                seenAt: try row.get("seen_at"))
+        }
+    }
+
+    /// Jobs that are open, or ended within the last minute; the running ones first.
+    public static func jobs(limit: Int = 50, in database: Database) async throws -> [JobRow] {
+        let rows = try await database.query(
+            """
+            select id, kind, key, state, progress, tries, due_at, started_at, ended_at, failure_message, root_id
+            from ledger.job
+            where state in ('waiting', 'running')
+                or (id > (select max(id) from ledger.job) - 1000 and ended_at > now() - interval '1 minute')
+            order by case state when 'running' then 0 when 'waiting' then 1 else 2 end, due_at, id limit \(limit)
+            """)
+        return try rows.map { row in
+            JobRow(
+                id: try row.get("id"), kind: try row.get("kind"), key: try row.get("key"),
+                state: try row.get("state"), progress: try row.get("progress"), tries: try row.get("tries"),
+                dueAt: try row.get("due_at"), startedAt: try row.get("started_at"),
+                endedAt: try row.get("ended_at"), failure: try row.get("failure_message"),
+                rootID: try row.get("root_id"))
+        }
+    }
+
+    /// The latest `limit` dead letters, oldest first.
+    public static func deadLetters(limit: Int = 50, in database: Database) async throws -> [DeadLetterSummary] {
+        let rows = try await database.query(
+            """
+            select id, stage, topic, event_id, code, message, tries, root_id, failed_at
+            from ledger.dead_letter order by id desc limit \(limit)
+            """)
+        return try rows.reversed().map { row in
+            DeadLetterSummary(
+                id: try row.get("id"), stage: try row.get("stage"), topic: try row.get("topic"),
+                eventID: try row.get("event_id"), code: try row.get("code"), message: try row.get("message"),
+                tries: try row.get("tries"), rootID: try row.get("root_id"), failedAt: try row.get("failed_at"))
+        }
+    }
+
+    /// Workers, broker and database.
+    public static func status(in database: Database) async throws -> StatusReport {
+        let workers = try await workers(in: database)
+        let row = try await database.query(
+            """
+            select (select cluster_id from ledger.broker limit 1) as cluster, current_database()::text as database
+            """
+        ).first
+        let cluster = try row?.get("cluster", as: String?.self)
+        return StatusReport(
+            workers: workers,
+            broker: ServerRow(state: cluster == nil ? "unknown" : "up", name: cluster),
+            database: ServerRow(state: "up", name: try row?.get("database", as: String.self)),
+            outboxDepth: try await Outbox.depth(in: database),
+            deadLetters: try await DeadLetters.count(in: database))
+    }
+
+    private static func event(from row: Row) throws -> EventRow {
+        EventRow(
+            id: try row.get("event_id"), type: try row.get("type"), subject: try row.get("subject"),
+            source: try row.get("source"), time: try row.get("time"), causeID: try row.get("cause_id"),
+            rootID: try row.get("root_id"))
+    }
+}
