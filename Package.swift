@@ -93,7 +93,7 @@ let package = Package(
             ], settings: optimised),
         room("NauraStore", ["NauraPostgres", "NauraRules"]),
         room(
-            "NauraData", ["NauraRules", crypto, asyncHTTPClient, nioCore, product("Yams", "Yams")],
+            "NauraData", ["NauraRules", crypto, asyncHTTPClient, nioCore, nioHTTP1, product("Yams", "Yams")],
             settings: optimised),
         room("NauraModels", ["CXGBoost", "NauraRules", crypto], settings: optimised),
         room(
@@ -137,7 +137,8 @@ let package = Package(
             ], swiftSettings: strict, linkerSettings: linking),
 
         // Tests: units a room, one server, the composed system.
-        .testTarget(name: "NauraRulesTests", dependencies: ["NauraRules"], swiftSettings: optimised),
+        .testTarget(
+            name: "NauraRulesTests", dependencies: ["NauraRules"], exclude: ["Fixtures"], swiftSettings: optimised),
         .testTarget(
             name: "NauraEventsTests", dependencies: ["NauraEvents", "NauraSchemas"], swiftSettings: strict),
         .testTarget(
