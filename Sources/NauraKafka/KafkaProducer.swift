@@ -1,0 +1,151 @@
+import CRDKafka
+import Logging
+import Synchronization
+
+/// Sends messages, each at least once and, within one client's life, exactly once and in order (idempotent, acks=all).
+///
+/// A key's partition is the one that Java's client chooses (`murmur2_random`). The buffer is bounded: ``send(_:)`` waits
+/// for room, ``post(_:)`` refuses, ``sendBuffered(_:)`` drops and counts. When librdkafka gives a client up (a broker
+/// that came back without its memory can bring that about), the messages on their way fail as transient and the next
+/// one travels with a new client.
+public final class KafkaProducer: Sendable {
+    private struct State {
+        var client: ProducerLoop?
+        var isClosed = false
+    }
+
+    private let configuration: KafkaConfiguration
+    private let logger: Logger
+    private let room: ProducerRoom
+    private let state: Mutex<State>
+
+    /// Starts a producer; the broker need not be there yet.
+    ///
+    /// - Throws: ``KafkaError`` `configuration` when librdkafka refuses a setting.
+    public init(configuration: KafkaConfiguration, logger: Logger = Logger(label: "naura.kafka")) throws(KafkaError) {
+        self.configuration = configuration
+        self.logger = logger
+        room = ProducerRoom(
+            messagesMax: configuration.bufferMessagesMax, bytesMax: configuration.bufferKilobytesMax * 1_024)
+        let client = try ProducerLoop(settings: configuration.producerSettings(), room: room, logger: logger)
+        state = Mutex(State(client: client))
+        client.start()
+    }
+
+    deinit { state.withLock(\.client)?.requestEnd(within: .zero) }
+
+    /// Sends `messages` in order and waits until all are acknowledged.
+    ///
+    /// Waits for room in the buffer first. Two calls that overlap have no order between them; use ``post(_:)`` where
+    /// several batches are to be under way in order.
+    ///
+    /// - Throws: see ``KafkaDelivery/wait()``.
+    public func send(_ messages: [KafkaMessage]) async throws {
+        guard !messages.isEmpty else { return }
+        let size = Self.size(of: messages)
+        try await room.enter(messages: messages.count, bytes: size)
+        try await handOver(messages).wait()
+    }
+
+    /// Hands `messages` over in order without waiting for their delivery.
+    ///
+    /// - Throws: ``KafkaError`` `queue-full` when the buffer has no room for all of them (none is sent then), `closed`.
+    public func post(_ messages: [KafkaMessage]) throws(KafkaError) -> KafkaDelivery {
+        guard room.tryEnter(messages: messages.count, bytes: Self.size(of: messages)) else {
+            throw KafkaError(.queueFull, "no room for \(messages.count) messages", isTransient: true)
+        }
+        return try handOver(messages)
+    }
+
+    /// Sends a message whose loss may be borne: dropped and counted when the buffer is full or delivery fails.
+    public func sendBuffered(_ message: KafkaMessage) {
+        guard room.tryEnter(messages: 1, bytes: Self.size(of: [message])) else {
+            room.countDrop()
+            return
+        }
+        do {
+            // The loop counts a failed delivery as a drop; nobody waits for it.
+            _ = try handOver([message], isDroppable: true)
+        } catch {
+            logger.debug("telemetry dropped", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// What was sent, delivered, failed and dropped since the start.
+    public var statistics: KafkaProducerStatistics { room.statistics }
+
+    /// The id of the cluster that answers; nil before its first answer.
+    public var clusterID: String? { state.withLock(\.client)?.clusterID }
+
+    /// Waits until nothing is on its way any more, or for `limit`; true if all is out.
+    public func flush(within limit: Duration = .seconds(10)) async -> Bool {
+        await room.waitUntilEmpty(atMost: limit)
+    }
+
+    /// Flushes, then ends the client; what is undelivered after `limit` fails as transient.
+    ///
+    /// Comes back shortly after `limit` at the latest, also when librdkafka hangs.
+    public func close(within limit: Duration = .seconds(10)) async {
+        let client = state.withLock { state in
+            state.isClosed = true
+            defer { state.client = nil }
+            return state.client
+        }
+        guard let client else { return }
+        client.requestEnd(within: limit)
+        await client.waitForEnd(within: limit)
+    }
+
+    private static func size(of messages: [KafkaMessage]) -> Int {
+        messages.reduce(0) { $0 + $1.value.count + ($1.key?.count ?? 0) + 64 }
+    }
+
+    /// Puts messages for which there is room into librdkafka's queue.
+    private func handOver(_ messages: [KafkaMessage], isDroppable: Bool = false) throws(KafkaError) -> KafkaDelivery {
+        let delivery = KafkaDelivery(count: messages.count)
+        let client: ProducerLoop
+        do {
+            client = try current()
+        } catch {
+            room.leave(
+                messages: messages.count, bytes: Self.size(of: messages), failed: isDroppable ? 0 : messages.count,
+                dropped: isDroppable ? messages.count : 0)
+            throw error
+        }
+        client.produce(messages, delivery, isDroppable: isDroppable)
+        return delivery
+    }
+
+    /// The client to use: a new one where the last has died.
+    private func current() throws(KafkaError) -> ProducerLoop {
+        let result: Result<ProducerLoop, KafkaError> = state.withLock { state in
+            if state.isClosed { return .failure(KafkaError(.closed, "the producer is closed")) }
+            if let client = state.client, !client.isBroken { return .success(client) }
+            do throws(KafkaError) {
+                let client = try ProducerLoop(
+                    settings: configuration.producerSettings(), room: room, logger: logger)
+                client.start()
+                logger.warning("a new producer takes over from one that failed")
+                state.client = client
+                return .success(client)
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+}
+
+/// Counts of a producer since its start.
+public struct KafkaProducerStatistics: Sendable, Equatable {
+    /// Messages handed to ``KafkaProducer``.
+    public var accepted = 0
+    /// Messages that the broker acknowledged.
+    public var delivered = 0
+    /// Messages that failed and whose sender was told.
+    public var failed = 0
+    /// Messages of ``KafkaProducer/sendBuffered(_:)`` that were lost.
+    public var dropped = 0
+    /// Messages on their way now.
+    public var underWay = 0
+}

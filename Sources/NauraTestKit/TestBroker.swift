@@ -1,0 +1,122 @@
+import Foundation
+import NauraKafka
+import Synchronization
+
+/// A real broker for tests: a `tansu` process on a free port of 127.0.0.1, ended with the test process.
+///
+/// Tests that only need a broker share one a process; they keep apart by the names of their topics and groups.
+/// A test that kills or restarts its broker makes one of its own.
+public final class TestBroker: Sendable {
+    /// Whether the broker's program is installed; tests that need it are skipped aloud otherwise.
+    public static let isAvailable: Bool = {
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/local/bin:/usr/bin"
+        return path.split(separator: ":").contains { FileManager.default.isExecutableFile(atPath: "\($0)/tansu") }
+    }()
+
+    /// The broker that all tests of the process share; started by the first that asks.
+    public static func shared() async throws -> TestBroker { try await SharedBroker.instance.broker() }
+
+    /// Where it listens: `127.0.0.1:PORT`. Stays the same over ``kill()`` and ``restartEmpty()``.
+    public let brokers: String
+    private let broker: LocalBroker
+    private let port: Int
+
+    /// Starts a broker of one's own.
+    public init() async throws {
+        let directory = TestBrokerFolders.make()
+        broker = LocalBroker(directory: directory)
+        brokers = try await broker.ensureRunning()
+        port = Int(brokers.split(separator: ":")[1]) ?? 0
+    }
+
+    /// The settings of a client of this broker.
+    public var configuration: KafkaConfiguration {
+        var configuration = KafkaConfiguration(brokers: brokers, clientID: "naura-test")
+        configuration.sessionTimeout = .seconds(2)
+        return configuration
+    }
+
+    /// Asks and changes this broker's topics.
+    public var admin: KafkaAdmin { KafkaAdmin(configuration: configuration) }
+
+    /// Ends the broker at once; its records are gone. Clients find nobody there.
+    public func kill() async throws { try await broker.stop() }
+
+    /// Starts the broker again on the same port, empty, with another cluster id, after ending the old one.
+    public func restartEmpty() async throws {
+        try await broker.stop()
+        _ = try await broker.ensureRunning(port: port)
+    }
+
+    /// Stops the process in its tracks (`SIGSTOP`): connections stay open and nobody answers.
+    public func freeze() throws { try signal(SIGSTOP) }
+
+    /// Lets a frozen broker go on.
+    public func thaw() throws { try signal(SIGCONT) }
+
+    /// A name that no other test uses, for a topic or a group.
+    public static func uniqueName(_ stem: String = "test") -> String {
+        "\(stem)-\(UUID().uuidString.lowercased().prefix(8))"
+    }
+
+    /// Makes a topic with a name of its own.
+    public func makeTopic(_ stem: String = "topic", partitions: Int = 4) async throws -> String {
+        let name = Self.uniqueName(stem)
+        try await admin.createTopics([name], partitions: partitions)
+        return name
+    }
+
+    private func signal(_ number: Int32) throws {
+        guard let pid = try broker.processID() else { return }
+        Foundation.kill(pid, number)
+    }
+}
+
+private actor SharedBroker {
+    static let instance = SharedBroker()
+    private var starting: Task<TestBroker, any Error>?
+
+    func broker() async throws -> TestBroker {
+        if let starting { return try await starting.value }
+        let starting = Task { try await TestBroker() }
+        self.starting = starting
+        return try await starting.value
+    }
+}
+
+/// The folders of this process's brokers, and the removal of those that a crashed test process left.
+private enum TestBrokerFolders {
+    private static let parent = FileManager.default.temporaryDirectory.appending(path: "naura-test-brokers")
+    private static let made = Mutex<[URL]>([])
+    private static let prepared: Void = {
+        removeLeftovers()
+        atexit { TestBrokerFolders.endAll() }
+    }()
+
+    static func make() -> URL {
+        _ = prepared
+        let folder = parent.appending(path: "\(getpid())-\(UUID().uuidString.lowercased().prefix(8))")
+        made.withLock { $0.append(folder) }
+        return folder
+    }
+
+    private static func endAll() {
+        for folder in made.withLock({ $0 }) { end(folder) }
+    }
+
+    /// Ends what the folder remembers, if it is still that process, and removes the folder.
+    private static func end(_ folder: URL) {
+        LocalBroker(directory: folder).stopAtExit()
+        // A folder that stays is met again at the next start.
+        _ = Result { try FileManager.default.removeItem(at: folder) }
+    }
+
+    private static func removeLeftovers() {
+        let found = Result { try FileManager.default.contentsOfDirectory(at: parent, includingPropertiesForKeys: nil) }
+        guard case .success(let folders) = found else { return }
+        for folder in folders {
+            let owner = folder.lastPathComponent.split(separator: "-").first.flatMap { Int32($0) } ?? 0
+            if owner > 0, owner != getpid(), Foundation.kill(owner, 0) != 0 { end(folder) }
+        }
+    }
+}
