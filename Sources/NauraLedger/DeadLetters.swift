@@ -56,6 +56,16 @@ public struct DeadLetterRow: Sendable {
     }
 }
 
+extension DeadLetter {
+    /// The event that tells of `row`.
+    public init(_ row: DeadLetterRow) {
+        self.init(
+            stage: row.stage, topic: row.topic, partition: row.partition, offset: row.offset, eventID: row.eventID,
+            key: row.key.map { String(decoding: $0, as: UTF8.self) }, code: row.code, message: row.message,
+            tries: row.tries)
+    }
+}
+
 /// The dead letters.
 public enum DeadLetters {
     /// Files `letter`. A failure already on file is not filed again: returns nil, else the new row's id.

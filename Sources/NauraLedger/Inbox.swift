@@ -1,31 +1,20 @@
 // What was handled: one row for each event a stage has settled. The first statement of a stage's transaction.
 
-import Crypto
 import Foundation
 import NauraEvents
 import NauraPostgres
 
 /// Identifies an event in the inbox: a digest of its id, and the UTC day of its own time.
 public struct InboxKey: Hashable, Sendable {
-    /// The first half of the SHA-256 of the event's id. Ids from outside are arbitrary text; the index wants a width.
+    /// The first half of a SHA-256 (see ``Envelope/identity``). Ids from outside are arbitrary text; the index wants a
+    /// width.
     public let key: UUID
     /// Days since 1970-01-01 UTC. A function of the event alone, so that every delivery meets the same partition.
     public let day: Int
 
     public init(_ envelope: Envelope) {
-        key = InboxKey.digest(of: envelope.id.rawValue)
+        key = envelope.identity
         day = Int((envelope.time.timeIntervalSince1970 / 86_400).rounded(.down))
-    }
-
-    static func digest(of id: String) -> UUID {
-        var hash = SHA256()
-        hash.update(data: Data(id.utf8))
-        let bytes = Array(hash.finalize().prefix(16))
-        return UUID(
-            uuid: (
-                bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8], bytes[9],
-                bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]
-            ))
     }
 }
 
@@ -52,10 +41,17 @@ public enum Inbox {
         return Set(try rows.map { try $0.get("event_key", as: UUID.self) })
     }
 
-    /// Whether an event of `time` can be counted: younger than the retention, and at most a day ahead of `now`.
-    public static func accepts(_ time: Date, now: Date) -> Bool {
-        let age = now.timeIntervalSince(time)
-        return age < Double(retentionDays - 1) * 86_400 && age > -86_400
+    /// Throws when an event of `time` cannot be counted: it must be younger than the retention, and at most a day ahead.
+    public static func check(_ time: Date, now: Date) throws(EventFault) {
+        let days = now.timeIntervalSince(time) / 86_400
+        if days >= Double(retentionDays - 1) {
+            throw EventFault(
+                .tooOld,
+                "`time` is \(Int(days)) days ago, expected less than \(retentionDays - 1); publish it again with a new time")
+        }
+        if days < -1 {
+            throw EventFault(.tooFarAhead, "`time` is \(Int(-days)) days ahead, expected at most one; check the clock")
+        }
     }
 
     /// Makes the partitions of `days` (days since 1970-01-01) where they do not exist.
@@ -66,12 +62,10 @@ public enum Inbox {
         }
     }
 
-    /// Forgets that `stage` handled the event `id`, so that a redriven one is handled again.
-    public static func forget(_ id: EventID, for stage: StageName, in transaction: Transaction) async throws {
+    /// Forgets that `stage` handled the event of `key`, so that a redriven one is handled again.
+    public static func forget(_ key: InboxKey, for stage: StageName, in transaction: Transaction) async throws {
         try await transaction.execute(
-            """
-            delete from ledger.inbox where stage = \(stage.rawValue) and event_key = \(InboxKey.digest(of: id.rawValue))
-            """)
+            "delete from ledger.inbox where stage = \(stage.rawValue) and event_key = \(key.key)")
     }
 
     /// Drops partitions whose day is past the retention. Returns the names of the dropped ones.

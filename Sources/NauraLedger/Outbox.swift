@@ -64,6 +64,20 @@ public enum Outbox {
         ).map { OutboxRow(number: try $0.get("number"), event: try event(from: $0)) }
     }
 
+    /// The latest events of a type, oldest first, at most `limit`.
+    public static func events(
+        ofType type: EventType, limit: Int = 1_000, in database: Database
+    ) async throws -> [EncodedEvent] {
+        try await database.query(
+            """
+            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body from (
+                select * from ledger.outbox where type = \(type.rawValue)
+                order by time desc, stream_id, number desc limit \(limit)
+            ) latest order by time, stream_id, number
+            """
+        ).map { try event(from: $0) }
+    }
+
     /// Rows that wait to be sent, over all streams.
     public static func depth(in database: Database) async throws -> Int {
         let row = try await database.query(
@@ -135,9 +149,6 @@ public enum Publisher {
 
 /// Events that reached Kafka without the outbox; kept so that a chain shows its first event.
 public enum ForeignEvents {
-    /// Whether `envelope` was written by another client than Naura's own rooms.
-    public static func isForeign(_ envelope: Envelope) -> Bool { !envelope.source.hasPrefix("/naura/") }
-
     /// Records `events` once each.
     public static func record(_ events: [EncodedEvent], in transaction: Transaction) async throws {
         for event in events {
