@@ -140,7 +140,8 @@ let package = Package(
         .testTarget(
             name: "NauraRulesTests", dependencies: ["NauraRules"], exclude: ["Fixtures"], swiftSettings: optimised),
         .testTarget(
-            name: "NauraEventsTests", dependencies: ["NauraEvents", "NauraSchemas"], swiftSettings: strict),
+            name: "NauraEventsTests", dependencies: ["NauraEvents", "NauraSchemas", product("Yams", "Yams")],
+            swiftSettings: strict),
         .testTarget(
             name: "NauraPostgresTests", dependencies: ["NauraPostgres", "NauraTestKit"], swiftSettings: strict),
         .testTarget(name: "NauraKafkaTests", dependencies: ["NauraKafka", "NauraTestKit"], swiftSettings: strict),

@@ -8,9 +8,9 @@ import PackagePlugin
 struct EmbedFiles: BuildToolPlugin {
     func createBuildCommands(context: PluginContext, target: any Target) throws -> [Command] {
         let kinds: Set<String> = ["json", "yaml", "sql", "mustache", "css", "svg"]
-        guard let files = FileManager.default.enumerator(at: target.directoryURL, includingPropertiesForKeys: nil) else {
-            return []
-        }
+        // The enumerator does not enter a folder that is itself a link.
+        let folder = target.directoryURL.resolvingSymlinksInPath()
+        guard let files = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil) else { return [] }
         let inputs = files.compactMap { $0 as? URL }
             .filter { kinds.contains($0.pathExtension) }
             .sorted { $0.path < $1.path }
@@ -19,7 +19,7 @@ struct EmbedFiles: BuildToolPlugin {
             .buildCommand(
                 displayName: "Embedding \(inputs.count) files of \(target.name)",
                 executable: try context.tool(named: "embed-files").url,
-                arguments: [output.path, target.directoryURL.path] + inputs.map(\.path),
+                arguments: [output.path, folder.path] + inputs.map(\.path),
                 inputFiles: inputs, outputFiles: [output])
         ]
     }

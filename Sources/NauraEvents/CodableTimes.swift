@@ -32,7 +32,7 @@ public enum CodableTimes {
 
     /// `date` in UTC, six digits of a second.
     public static func string(from date: Date) -> String {
-        let microseconds = Int64((date.timeIntervalSince1970 * 1_000_000).rounded())
+        let microseconds = Int64((date.timeIntervalSinceReferenceDate * 1_000_000).rounded()) + referenceMicroseconds
         var (seconds, fraction) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)
         if fraction < 0 { (seconds, fraction) = (seconds - 1, fraction + 1_000_000) }
         var (days, second) = seconds.quotientAndRemainder(dividingBy: 86_400)
@@ -56,6 +56,9 @@ public enum CodableTimes {
         text.append(UInt8(ascii: "Z"))
         return String(decoding: text, as: UTF8.self)
     }
+
+    /// Microseconds from 1970 to 2001, where `Date` counts from: counted so, every microsecond until 2137 is exact.
+    static let referenceMicroseconds: Int64 = 978_307_200_000_000
 
     /// The moment that `text` spells, or nil when it is not an RFC 3339 time with an offset.
     public static func date(from text: String) -> Date? {
@@ -149,7 +152,8 @@ private struct TimeScanner {
         guard CodableTimes.civil(fromDays: days) == (year, month, day) else { return nil }
         guard let microseconds = fraction(), let offset = offset(), position == bytes.count else { return nil }
         let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - offset
-        return Date(timeIntervalSince1970: Double(seconds * 1_000_000 + microseconds) / 1_000_000)
+        let sinceReference = seconds * 1_000_000 + microseconds - CodableTimes.referenceMicroseconds
+        return Date(timeIntervalSinceReferenceDate: Double(sinceReference) / 1_000_000)
     }
 
     /// Microseconds after the point, rounded; 0 without a point, nil for a point without digits.

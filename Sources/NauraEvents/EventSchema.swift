@@ -22,7 +22,7 @@ public enum EventSchema {
         } catch {
             throw fault(of: body, type: P.type, decoding: error)
         }
-        guard payload.isWellFormed, !holdsNUL(body) else { throw fault(of: body, type: P.type) }
+        guard payload.isWellFormed, BodyScan.isStrict(body) else { throw fault(of: body, type: P.type) }
         return payload
     }
 
@@ -59,24 +59,6 @@ public enum EventSchema {
     }
 
     private static let compiled = Mutex<[EventType: JSONSchema]>([:])
-
-    /// Whether the body spells U+0000, which PostgreSQL's text and jsonb refuse. A backslash before `\u0000` makes it
-    /// six harmless characters; only then is the body read once more.
-    private static func holdsNUL(_ body: [UInt8]) -> Bool {
-        let found = body.withUnsafeBytes { bytes in
-            let needle = Array("\\u0000".utf8)
-            var from = 0
-            while from + needle.count <= bytes.count, let base = bytes.baseAddress {
-                guard let hit = memchr(base + from, Int32(UInt8(ascii: "\\")), bytes.count - from) else { return false }
-                let index = base.distance(to: UnsafeRawPointer(hit))
-                if index + needle.count <= bytes.count, memcmp(hit, needle, needle.count) == 0 { return true }
-                from = index + 1
-            }
-            return false
-        }
-        guard found else { return false }
-        do { return try JSONValue.parsed(body).holdsNUL } catch { return true }
-    }
 }
 
 extension JSONValue {
@@ -84,7 +66,13 @@ extension JSONValue {
     /// - Throws: ``EventFault`` with the parser's own words and, where it gives one, the place.
     static func parsed(_ body: [UInt8]) throws(EventFault) -> JSONValue {
         do {
-            return try JSONValue(json: body)
+            let value = try JSONValue(json: body)
+            guard BodyScan.isStrict(body) || value.holdsNUL else {
+                throw EventFault(.notJSON, "the body is not JSON: a comma stands before a closing bracket")
+            }
+            return value
+        } catch let fault as EventFault {
+            throw fault
         } catch let DecodingError.dataCorrupted(context) {
             let detail = (context.underlyingError as NSError?)?.userInfo[NSDebugDescriptionErrorKey] as? String
             throw EventFault(.notJSON, "the body is not JSON: \(detail ?? context.debugDescription)")

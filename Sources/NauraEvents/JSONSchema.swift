@@ -39,7 +39,7 @@ struct JSONSchema: Sendable {
                 for (name, inner) in named { try check(inner, at: "\(place)/\(keyword)/\(name)") }
             case ("items", _), ("additionalProperties", _): try check(value, at: "\(place)/\(keyword)")
             case ("anyOf", .array(let choices)): for choice in choices { try check(choice, at: "\(place)/anyOf") }
-            case ("pattern", .string(let pattern)): _ = try NSRegularExpression(pattern: pattern)
+            case ("pattern", .string(let pattern)): _ = try NSRegularExpression(pattern: expression(pattern))
             default: break
             }
         }
@@ -109,11 +109,16 @@ struct JSONSchema: Sendable {
             return "\(field): expected \(expected), found\(Self.quoted(value))"
         }
         if let pattern = rules["pattern"]?.string,
-            text.range(of: pattern, options: .regularExpression) == nil
+            text.range(of: Self.expression(pattern), options: .regularExpression) == nil
         {
             return "\(field): expected the pattern \(pattern), found\(Self.quoted(value))"
         }
         return nil
+    }
+
+    /// ECMA's `$` is the text's end; ICU's also stands before a last line break.
+    private static func expression(_ pattern: String) -> String {
+        pattern.hasSuffix("$") ? pattern.dropLast() + #"\z"# : pattern
     }
 
     private static func formatViolation(of text: String, _ format: String) -> String? {

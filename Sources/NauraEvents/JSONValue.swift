@@ -19,12 +19,27 @@ public enum JSONValue: Codable, Sendable, Equatable {
             return
         }
         // A failed attempt throws; the order is by how often a kind is met.
-        do { self = .string(try container.decode(String.self)); return } catch DecodingError.typeMismatch {}
-        do { self = .integer(try container.decode(Int64.self)); return } catch is DecodingError {}
-        do { self = .number(try container.decode(Double.self)); return } catch DecodingError.typeMismatch {}
-        do { self = .bool(try container.decode(Bool.self)); return } catch DecodingError.typeMismatch {}
         do {
-            self = .object(try container.decode([String: JSONValue].self)); return
+            self = .string(try container.decode(String.self))
+            return
+        } catch DecodingError.typeMismatch {}
+        do {
+            self = .integer(try container.decode(Int64.self))
+            return
+        } catch {
+            // Not a whole number in range. Foundation says so by an error of its own, which is no `DecodingError`.
+        }
+        do {
+            self = .number(try container.decode(Double.self))
+            return
+        } catch DecodingError.typeMismatch {}
+        do {
+            self = .bool(try container.decode(Bool.self))
+            return
+        } catch DecodingError.typeMismatch {}
+        do {
+            self = .object(try container.decode([String: JSONValue].self))
+            return
         } catch DecodingError.typeMismatch {}
         self = .array(try container.decode([JSONValue].self))
     }
