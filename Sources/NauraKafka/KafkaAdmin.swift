@@ -1,26 +1,45 @@
 import CRDKafka
-import Foundation
+import Dispatch
 import Logging
+import Synchronization
 
 /// What a cluster says of itself.
 public struct ClusterDescription: Sendable, Equatable {
     /// The cluster's id. A memory-only broker that came back empty has another one.
-    public let clusterID: String?
+    public let clusterID: String
     /// The brokers, `host:port`.
     public let brokers: [String]
     /// The number of partitions of each topic.
     public let topics: [String: Int]
 }
 
-/// Asks and changes the cluster. Each question is a short-lived client on a thread of its own.
-public struct KafkaAdmin: Sendable {
+/// Asks and changes the cluster, one question at a time, on a queue whose thread may block.
+public final class KafkaAdmin: Sendable {
     private let configuration: KafkaConfiguration
     private let logger: Logger
+    private let questions = DispatchQueue(label: "naura.kafka.admin")
+    private let client: Mutex<ClientHandle?>
 
-    /// An administrator of the cluster at `configuration.brokers`.
-    public init(configuration: KafkaConfiguration, logger: Logger = Logger(label: "naura.kafka")) {
+    /// An administrator of the cluster at `configuration.brokers`; the broker need not be there yet.
+    ///
+    /// - Throws: ``KafkaError`` `configuration` when librdkafka refuses a setting.
+    public init(
+        configuration: KafkaConfiguration, logger: Logger = Logger(label: "naura.kafka")
+    ) throws(KafkaError) {
         self.configuration = configuration
         self.logger = logger
+        client = Mutex(try ClientHandle(RD_KAFKA_PRODUCER, settings: configuration.adminSettings(), events: 0))
+    }
+
+    /// Ends the connections; questions that come later fail as `closed`. Comes back after 2 s at the latest.
+    public func close() async {
+        let destroyed = client.withLock { client in
+            defer { client = nil }
+            return client?.destroyed
+        }
+        if let destroyed, await !destroyed.wait(atMost: .seconds(2)) {
+            logger.warning("librdkafka does not end; left behind")
+        }
     }
 
     /// The cluster's id, brokers and topics.
@@ -81,6 +100,7 @@ public struct KafkaAdmin: Sendable {
     ///
     /// - Returns: what the cluster said.
     /// - Throws: `CancellationError`, or a ``KafkaError`` that no waiting cures.
+    @discardableResult
     public func waitUntilAvailable() async throws -> ClusterDescription {
         var hasWaited = false
         while true {
@@ -104,27 +124,39 @@ public struct KafkaAdmin: Sendable {
 
     // MARK: - Asking
 
-    /// Runs `question`, which blocks, on a thread of its own with a client of its own.
+    /// Runs `question`, which blocks, on the queue.
     private func ask<R: Sendable>(
         _ question: @escaping @Sendable (ClientHandle) throws(KafkaError) -> R
     ) async throws(KafkaError) -> R {
-        let configuration = configuration
         let result: Result<R, KafkaError> = await withCheckedContinuation { continuation in
-            let thread = Thread {
-                let result: Result<R, KafkaError>
-                do throws(KafkaError) {
-                    let client = try ClientHandle(
-                        RD_KAFKA_PRODUCER, settings: configuration.adminSettings(), events: 0)
-                    result = .success(try question(client))
-                } catch {
-                    result = .failure(error)
-                }
-                continuation.resume(returning: result)
-            }
-            thread.name = "naura-admin"
-            thread.start()
+            questions.async { continuation.resume(returning: self.answer(question)) }
         }
         return try result.get()
+    }
+
+    private func answer<R>(_ question: (ClientHandle) throws(KafkaError) -> R) -> Result<R, KafkaError> {
+        guard let client = client.withLock({ $0 }) else { return .failure(KafkaError(.closed, "the admin is closed")) }
+        do throws(KafkaError) {
+            let result = try question(client)
+            drain(client)
+            return .success(result)
+        } catch {
+            drain(client)
+            return .failure(error)
+        }
+    }
+
+    /// Takes librdkafka's messages, which would pile up otherwise.
+    private func drain(_ client: ClientHandle) {
+        let queue = QueueHandle(rd_kafka_queue_get_main(client.pointer), of: client)
+        var isEmpty = false
+        while !isEmpty {
+            isEmpty = true
+            queue.poll(limit: 0) { event in
+                isEmpty = false
+                if event.type == RD_KAFKA_EVENT_LOG { event.log(to: logger) }
+            }
+        }
     }
 
     private static func describe(_ client: ClientHandle, limit: Duration) throws(KafkaError) -> ClusterDescription {
@@ -144,7 +176,10 @@ public struct KafkaAdmin: Sendable {
                 topics[String(cString: topic.topic)] = Int(topic.partition_cnt)
             }
         }
-        return ClusterDescription(clusterID: client.clusterID, brokers: brokers, topics: topics)
+        guard let clusterID = client.clusterID else {
+            throw KafkaError(.brokerUnavailable, "the cluster does not tell its id", isTransient: true)
+        }
+        return ClusterDescription(clusterID: clusterID, brokers: brokers, topics: topics)
     }
 
     private static func options(

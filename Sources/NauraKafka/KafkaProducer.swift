@@ -57,18 +57,28 @@ public final class KafkaProducer: Sendable {
         return try handOver(messages)
     }
 
-    /// Sends a message whose loss may be borne: dropped and counted when the buffer is full or delivery fails.
-    public func sendBuffered(_ message: KafkaMessage) {
-        guard room.tryEnter(messages: 1, bytes: Self.size(of: [message])) else {
-            room.countDrop()
-            return
+    /// Sends messages whose loss may be borne, without waiting: each is dropped and counted when the buffer is full, or
+    /// when its delivery fails later.
+    ///
+    /// - Returns: how many were dropped at once.
+    @discardableResult
+    public func sendBuffered(_ messages: [KafkaMessage]) -> Int {
+        var dropped = 0
+        for message in messages {
+            guard room.tryEnter(messages: 1, bytes: Self.size(of: [message])) else {
+                room.countDrop()
+                dropped += 1
+                continue
+            }
+            do {
+                // The loop counts a failed delivery as a drop; nobody waits for it.
+                _ = try handOver([message], isDroppable: true)
+            } catch {
+                dropped += 1
+                logger.debug("telemetry dropped", metadata: ["error": "\(error)"])
+            }
         }
-        do {
-            // The loop counts a failed delivery as a drop; nobody waits for it.
-            _ = try handOver([message], isDroppable: true)
-        } catch {
-            logger.debug("telemetry dropped", metadata: ["error": "\(error)"])
-        }
+        return dropped
     }
 
     /// What was sent, delivered, failed and dropped since the start.

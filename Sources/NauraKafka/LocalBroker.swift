@@ -46,7 +46,7 @@ public struct LocalBroker: Sendable {
     public func ensureRunning(port: Int? = nil, within limit: Duration = .seconds(15)) async throws(KafkaError) -> String {
         let last = try record()
         if let last, port == nil || port == last.port, ProcessIdentity.isRunning(last.pid, startedAt: last.startedAt) {
-            if await answers(last, within: limit) { return Self.address(last.port) }
+            if try await answers(last, within: limit) { return Self.address(last.port) }
             logger.warning("the broker does not answer and is replaced", metadata: ["pid": "\(last.pid)"])
         }
         try await stop()
@@ -59,7 +59,7 @@ public struct LocalBroker: Sendable {
                 throw KafkaError(.brokerProgram, "port \(port) is taken by another process")
             }
             let started = try start(port: chosen)
-            if await answers(started, within: limit) {
+            if try await answers(started, within: limit) {
                 logger.info("broker started", metadata: ["port": "\(chosen)", "pid": "\(started.pid)"])
                 return Self.address(chosen)
             }
@@ -142,11 +142,11 @@ public struct LocalBroker: Sendable {
     }
 
     /// Whether the process answers metadata requests with its own cluster id before it ends or the time is up.
-    private func answers(_ record: Record, within limit: Duration) async -> Bool {
+    private func answers(_ record: Record, within limit: Duration) async throws(KafkaError) -> Bool {
         let clock = ContinuousClock()
         let deadline = clock.now + limit
         let configuration = KafkaConfiguration(brokers: Self.address(record.port), clientID: "naura-local-broker")
-        let admin = KafkaAdmin(configuration: configuration, logger: logger)
+        let admin = try KafkaAdmin(configuration: configuration, logger: logger)
         while clock.now < deadline, ProcessIdentity.isRunning(record.pid, startedAt: record.startedAt) {
             do {
                 let found = try await admin.metadata(within: .milliseconds(500))

@@ -27,6 +27,7 @@ public final class TestBroker: Sendable {
         broker = LocalBroker(directory: directory)
         brokers = try await broker.ensureRunning()
         port = Int(brokers.split(separator: ":")[1]) ?? 0
+        admin = try KafkaAdmin(configuration: KafkaConfiguration(brokers: brokers, clientID: "naura-test"))
     }
 
     /// The settings of a client of this broker.
@@ -37,7 +38,7 @@ public final class TestBroker: Sendable {
     }
 
     /// Asks and changes this broker's topics.
-    public var admin: KafkaAdmin { KafkaAdmin(configuration: configuration) }
+    public let admin: KafkaAdmin
 
     /// Ends the broker at once; its records are gone. Clients find nobody there.
     public func kill() async throws { try await broker.stop() }
