@@ -3,12 +3,9 @@ public import NauraRules
 /// Turns a row of named features into the numbers that the trees see. Fitted on the training rows, part of the package.
 ///
 /// A number becomes one float32 column; null, and what no finite float32 holds, becomes NaN, which the trees take as
-/// missing. A text becomes one column a category seen in training, at most ``categoriesMax``: 1 for its own and 0 for
-/// the others; null and an unknown category are 0 everywhere.
+/// missing. A text becomes one column a category seen in training, the most frequent ones up to a limit: 1 for its own and
+/// 0 for the others; null and an unknown category are 0 everywhere.
 public struct FeatureEncoder: Sendable, Equatable {
-    /// Categories kept of one text feature: the most frequent, equal counts by byte order.
-    public static let categoriesMax = 50
-
     /// One feature and the columns it becomes.
     public struct Column: Sendable, Equatable {
         /// The feature.
@@ -17,7 +14,7 @@ public struct FeatureEncoder: Sendable, Equatable {
         public let categories: [String]
         /// The first column of the encoded row.
         let offset: Int
-        let slots: [String: Int]
+        let slots: [Category: Int]
     }
 
     /// The features in the order of the rows.
@@ -34,9 +31,9 @@ public struct FeatureEncoder: Sendable, Equatable {
         var columns: [Column] = []
         var offset = 0
         for feature in features {
-            var slots: [String: Int] = [:]
+            var slots: [Category: Int] = [:]
             for (slot, category) in feature.categories.enumerated() {
-                guard slots.updateValue(slot, forKey: category) == nil else {
+                guard slots.updateValue(slot, forKey: Category(category)) == nil else {
                     throw ModelFault(.malformed, "the category \(category) of \(feature.input.name) stands twice")
                 }
             }
@@ -49,26 +46,21 @@ public struct FeatureEncoder: Sendable, Equatable {
         self.signature = try ModelSignature(columns.map(\.input))
     }
 
-    /// An encoder of the categories that `rows` hold.
+    /// The categories that get a column: the `limit` most frequent, equal counts by byte order; in byte order.
+    static func frequentCategories(_ counts: [Category: Int], limit: Int) -> [String] {
+        counts.sorted { $0.value != $1.value ? $0.value > $1.value : bytesPrecede($0.key.text, $1.key.text) }
+            .prefix(limit).map(\.key.text).sorted(by: bytesPrecede)
+    }
+
+    /// An encoder of the categories that `rows` hold; their order does not matter.
     ///
-    /// The order of the rows does not matter: the same rows in another order give the same encoder.
     /// - Throws: ``ModelFault`` when a row does not have the types of `inputs`.
-    public static func fit(_ inputs: [ModelInput], rows: [[CellValue]]) throws(ModelFault) -> FeatureEncoder {
-        let signature = try ModelSignature(inputs)
-        var counts = [[String: Int]](repeating: [:], count: inputs.count)
-        for row in rows {
-            try signature.check(row)
-            for position in inputs.indices where inputs[position].type == .text {
-                if case .text(let category) = row[position] { counts[position][category, default: 0] += 1 }
-            }
-        }
-        return try FeatureEncoder(
-            inputs.indices.map { position in
-                let frequent = counts[position]
-                    .sorted { $0.value != $1.value ? $0.value > $1.value : bytesPrecede($0.key, $1.key) }
-                    .prefix(categoriesMax)
-                return (inputs[position], frequent.map(\.key).sorted(by: bytesPrecede))
-            })
+    public static func fit(
+        _ inputs: [ModelInput], rows: [[CellValue]], categoriesMax: Int = 64
+    ) throws(ModelFault) -> FeatureEncoder {
+        var fit = try FeatureEncoderFit(inputs, categoriesMax: categoriesMax)
+        for row in rows { try fit.add(row) }
+        return try fit.encoder()
     }
 
     /// Writes the encoded `row` into `target`, which holds ``width`` numbers.
@@ -87,7 +79,7 @@ public struct FeatureEncoder: Sendable, Equatable {
                 }
             case .text:
                 for slot in 0..<column.categories.count { target[column.offset + slot] = 0 }
-                if case .text(let value) = row[position], let slot = column.slots[value] {
+                if case .text(let value) = row[position], let slot = column.slots[Category(value)] {
                     target[column.offset + slot] = 1
                 }
             }
@@ -103,6 +95,57 @@ public struct FeatureEncoder: Sendable, Equatable {
     }
 
     private static let missing = Float.nan
+}
+
+/// Counts the categories of the training rows one row after another, so that the rows need not be in memory.
+public struct FeatureEncoderFit {
+    private let signature: ModelSignature
+    private let categoriesMax: Int
+    private var counts: [[Category: Int]]
+
+    /// Starts with no rows. `categoriesMax` is the most columns that one text feature gets.
+    ///
+    /// - Throws: ``ModelFault`` when an input stands twice.
+    public init(_ inputs: [ModelInput], categoriesMax: Int) throws(ModelFault) {
+        self.categoriesMax = categoriesMax
+        signature = try ModelSignature(inputs)
+        counts = .init(repeating: [:], count: inputs.count)
+    }
+
+    /// Adds one row in the order of the inputs.
+    ///
+    /// - Throws: ``ModelFault`` when its types are not those of the inputs.
+    public mutating func add(_ row: [CellValue]) throws(ModelFault) {
+        try signature.check(row)
+        for position in row.indices {
+            if case .text(let category) = row[position] { counts[position][Category(category), default: 0] += 1 }
+        }
+    }
+
+    /// The encoder of what was added.
+    public func encoder() throws(ModelFault) -> FeatureEncoder {
+        try FeatureEncoder(
+            signature.inputs.indices.map { position in
+                let input = signature.inputs[position]
+                let categories = FeatureEncoder.frequentCategories(counts[position], limit: categoriesMax)
+                return (input, input.type == .text ? categories : [])
+            })
+    }
+}
+
+/// A text that equals another only byte by byte. Swift's own equality takes a composed and a decomposed é for one, so
+/// which of them became a category would depend on the order of the rows.
+struct Category: Hashable {
+    let text: String
+
+    init(_ text: String) { self.text = text }
+
+    static func == (left: Category, right: Category) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+
+    func hash(into hasher: inout Hasher) {
+        var text = text
+        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
 }
 
 /// Byte order of UTF-8, the order in which everything that is hashed is sorted.

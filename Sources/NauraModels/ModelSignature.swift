@@ -45,7 +45,7 @@ public struct ModelSignature: Sendable, Equatable {
     /// Orders named values as the model scores them.
     ///
     /// Null is a missing value; a name that is absent is an error, so that a misspelled column is noticed.
-    /// Every fault of the row is not listed: the first in the order of the signature is, extra columns last.
+    /// The first fault in the order of the signature is reported, extra columns last.
     /// - Throws: ``ModelFault`` that names the missing, unknown or wrongly typed column.
     public func row(
         from named: [String: CellValue], extra: ExtraColumns = .refuse
@@ -62,7 +62,8 @@ public struct ModelSignature: Sendable, Equatable {
         if extra == .refuse, named.count > inputs.count {
             let unknown = named.keys.filter { positions[$0] == nil }.min() ?? ""
             throw ModelFault(
-                .unknownColumn, "the model has no column \(unknown); it takes \(inputs.map(\.name).joined(separator: ", "))",
+                .unknownColumn,
+                "the model has no column \(unknown); it takes \(inputs.map(\.name).joined(separator: ", "))",
                 column: unknown)
         }
         return row
