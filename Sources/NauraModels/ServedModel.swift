@@ -44,6 +44,12 @@ public final class ServedModel: Sendable {
         return Double(score)
     }
 
+    /// The answer for a row that is encoded already, as ``encoder`` would have written it; not finite where the trees
+    /// give no answer.
+    ///
+    /// For callers that encode from bytes; the same trees as ``score(_:)``, without its checks.
+    public func score(encoded row: UnsafeBufferPointer<Float>) -> Float { trees.score(row) }
+
     /// The probability of the positive label for named values, in any order.
     ///
     /// - Throws: ``ModelFault`` that names the missing, unknown or wrongly typed column, or `notANumber`.
