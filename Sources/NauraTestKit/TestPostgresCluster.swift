@@ -1,0 +1,93 @@
+import Foundation
+import Logging
+import NauraPostgres
+import NauraSchemas
+
+/// The PostgreSQL server of this test process: a private cluster that is made at first use and vanishes with the process, or
+/// the server that `NAURA_TEST_DATABASE_URL` names.
+public actor TestPostgresCluster {
+    /// The process's one server.
+    public static let shared = TestPostgresCluster()
+
+    private var preparation: Task<Prepared, any Error>?
+
+    /// What is ready once the server runs.
+    struct Prepared: Sendable {
+        /// The server's maintenance database.
+        let url: URL
+        /// The database with all tables that test databases are copied from.
+        let template: String
+        let administration: Database
+    }
+
+    private init() {}
+
+    /// The server's address, with a database to connect to.
+    public func url() async throws -> URL { try await prepared().url }
+
+    func prepared() async throws -> Prepared {
+        if let preparation { return try await preparation.value }
+        let task = Task { try await Self.prepare() }
+        preparation = task
+        return try await task.value
+    }
+
+    private static func prepare() async throws -> Prepared {
+        let url = try await serverURL()
+        let administration = Database(
+            url: url.absoluteString, connectionsMax: 4, applicationName: "naura tests", logger: TestDatabase.logger)
+        let template = "naura_template_\(UUID().uuidString.lowercased().prefix(8))"
+        try await administration.update(TestDatabase.statement("create database \(template)"))
+        let database = Database(
+            url: TestDatabase.address(of: template, at: url).absoluteString, connectionsMax: 1,
+            applicationName: "naura tests", logger: TestDatabase.logger)
+        _ = try await Migrator(files: EmbeddedFiles.all).run(on: database)
+        // A database that somebody is connected to cannot be copied.
+        await database.close()
+        return Prepared(url: url, template: template, administration: administration)
+    }
+
+    private static func serverURL() async throws -> URL {
+        if let given = ProcessInfo.processInfo.environment["NAURA_TEST_DATABASE_URL"], !given.isEmpty {
+            guard let url = URL(string: given) else {
+                throw PostgresError(.addressInvalid, "NAURA_TEST_DATABASE_URL is no address")
+            }
+            return url
+        }
+        let directory = FileManager.default.temporaryDirectory.appending(path: "naura-test-\(UUID().uuidString)")
+        let cluster = LocalCluster(directory: directory, databaseName: "postgres", logger: TestDatabase.logger)
+        let url = try await cluster.ensureRunning()
+        if let pid = cluster.processID { try Watchdog.start(ending: pid, removing: directory) }
+        return url
+    }
+}
+
+/// Ends the test server when this process ends, however it ends: a shell that waits for the end of a pipe which only
+/// this process holds open.
+private enum Watchdog {
+    static func start(ending pid: Int32, removing directory: URL) throws {
+        let pipe = Pipe()
+        // Without this flag each child of the tests would hold the pipe open, and the server would outlive them all.
+        _ = fcntl(pipe.fileHandleForWriting.fileDescriptor, F_SETFD, FD_CLOEXEC)
+        let shell = Process()
+        shell.executableURL = URL(filePath: "/bin/sh")
+        // SIGQUIT is PostgreSQL's immediate shutdown: the data are thrown away anyway.
+        let script = """
+            read -r _
+            kill -QUIT "$1"
+            for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" 2>/dev/null || break; sleep 0.1; done
+            data=$(readlink "$2/data") && rm -rf "$(dirname "$data")"
+            rm -rf "$2"
+            """
+        shell.arguments = ["-c", script, "naura-watchdog", "\(pid)", directory.path]
+        shell.currentDirectoryURL = URL(filePath: "/")
+        shell.standardInput = pipe
+        shell.standardOutput = FileHandle.nullDevice
+        shell.standardError = FileHandle.nullDevice
+        try shell.run()
+        held.append(pipe)
+    }
+
+    /// Keeps the pipe open. Written once, by the one task that prepares the server.
+    nonisolated(unsafe) private static var held: [Pipe] = []
+}
