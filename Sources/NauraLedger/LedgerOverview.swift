@@ -47,6 +47,8 @@ public struct JobRow: Codable, Sendable, Equatable {
     public let kind: String
     public let key: String
     public let state: String
+    /// The worker that holds its lease, or held it last.
+    public let worker: String?
     public let progress: String?
     public let tries: Int
     public let dueAt: Date
@@ -56,7 +58,7 @@ public struct JobRow: Codable, Sendable, Equatable {
     public let rootID: String?
 
     private enum CodingKeys: String, CodingKey {
-        case id, kind, key, state, progress, tries, failure
+        case id, kind, key, state, worker, progress, tries, failure
         case dueAt = "due_at"
         case startedAt = "started_at"
         case endedAt = "ended_at"
@@ -202,7 +204,8 @@ public enum LedgerOverview {
     public static func jobs(limit: Int = 50, in database: Database) async throws -> [JobRow] {
         let rows = try await database.query(
             """
-            select id, kind, key, state, progress, tries, due_at, started_at, ended_at, failure_message, root_id
+            select id, kind, key, state, nullif(split_part(owner, '@', 1), '') as worker, progress, tries, due_at,
+                started_at, ended_at, failure_message, root_id
             from ledger.job
             where state in ('waiting', 'running')
                 or (id > (select max(id) from ledger.job) - 1000 and ended_at > now() - interval '1 minute')
@@ -211,8 +214,8 @@ public enum LedgerOverview {
         return try rows.map { row in
             JobRow(
                 id: try row.get("id"), kind: try row.get("kind"), key: try row.get("key"),
-                state: try row.get("state"), progress: try row.get("progress"), tries: try row.get("tries"),
-                dueAt: try row.get("due_at"), startedAt: try row.get("started_at"),
+                state: try row.get("state"), worker: try row.get("worker"), progress: try row.get("progress"),
+                tries: try row.get("tries"), dueAt: try row.get("due_at"), startedAt: try row.get("started_at"),
                 endedAt: try row.get("ended_at"), failure: try row.get("failure_message"),
                 rootID: try row.get("root_id"))
         }

@@ -13,6 +13,9 @@ public struct HeldStream: Sendable, Equatable {
     public let sent: Int
     /// False when the previous owner died at work: its open event is then tried alone, with the death on record.
     public let wasClean: Bool
+
+    /// Stands for a stream that was not taken yet; nothing can be written to it.
+    public static let none = HeldStream(id: 0, epoch: 0, next: 1, sent: 0, wasClean: true)
 }
 
 /// The streams, their owners and their cursors.

@@ -25,15 +25,16 @@ struct BrokerWatch: Service {
         while !Task.isCancelled && !Task.isShuttingDownGracefully {
             do {
                 let cluster = try await admin.metadata()
-                if isAway { logger.notice("the broker is back", metadata: ["cluster": "\(cluster.clusterID)"]) }
+                if isAway { logger.notice("the broker is back") }
                 isAway = false
-                if known != cluster.clusterID {
+                let clusterID = cluster.clusterID
+                if known != clusterID {
                     try await BrokerWatch.makeTopics(admin, partitions: partitions, existing: cluster)
-                    if try await BrokerRecord.observe(cluster.clusterID, in: database) {
-                        logger.notice("the broker came back empty; it is refilled from the outbox")
-                    }
-                    if known != nil { await onRewind() }
-                    known = cluster.clusterID
+                    let isRewound = try await BrokerRecord.observe(clusterID, in: database)
+                    if isRewound { logger.notice("the broker came back empty; it is refilled from the outbox") }
+                    // Another worker may have been first to rewind: the loops take their streams again all the same.
+                    if isRewound || known != nil { await onRewind() }
+                    known = clusterID
                 }
             } catch is CancellationError {
                 return

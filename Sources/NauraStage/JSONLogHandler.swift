@@ -48,3 +48,12 @@ public struct JSONLogHandler: LogHandler {
         return quoted + "\""
     }
 }
+
+extension Logger {
+    /// The same logger with more metadata on each record.
+    func with(_ metadata: Logger.Metadata) -> Logger {
+        var logger = self
+        for (key, value) in metadata { logger[metadataKey: key] = value }
+        return logger
+    }
+}

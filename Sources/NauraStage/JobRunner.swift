@@ -44,7 +44,7 @@ public final class Lease: Sendable {
     private let said = Mutex<String?>(nil)
     private let state = Mutex<State>(.held)
 
-    init(_ job: ClaimedJob, database: Database) {
+    package init(_ job: ClaimedJob, database: Database) {
         self.job = job
         self.database = database
     }
@@ -61,7 +61,7 @@ public final class Lease: Sendable {
         try requireOpen()
         return try await database.transaction { transaction in
             try await Jobs.fence(job, in: transaction)
-            let batch = Batch(transaction: transaction, outgoing: Outgoing())
+            let batch = Batch(transaction: transaction)
             let result = try await body(Work(batch, of: job))
             try await batch.flushShared()
             return result
@@ -74,7 +74,7 @@ public final class Lease: Sendable {
         try requireOpen()
         try await database.transaction { transaction in
             try await Jobs.fence(job, in: transaction)
-            let batch = Batch(transaction: transaction, outgoing: Outgoing())
+            let batch = Batch(transaction: transaction)
             try await body(Work(batch, of: job))
             try await batch.flushShared()
             try await Jobs.settle(job, in: transaction)
@@ -98,23 +98,25 @@ public final class Lease: Sendable {
 
 extension Batch {
     /// Writes what was said and filed, to the shared streams: the end of a job's or a client's transaction.
-    func flushShared() async throws {
+    package func flushShared() async throws {
         try await Jobs.file(outgoing.jobs, in: transaction)
         try await Outbox.append(outgoing.events, in: transaction)
     }
 }
 
 /// A runner as the runner loop sees it.
-protocol RunnerHandling: Sendable {
+package protocol RunnerHandling: Sendable {
     var kind: JobKind { get }
     func run(_ job: ClaimedJob, under lease: Lease) async throws
 }
 
-struct RunnerBox<R: JobRunner>: RunnerHandling {
+package struct RunnerBox<R: JobRunner>: RunnerHandling {
     let runner: R
-    var kind: JobKind { R.kind }
+    package var kind: JobKind { R.kind }
 
-    func run(_ job: ClaimedJob, under lease: Lease) async throws {
+    package init(runner: R) { self.runner = runner }
+
+    package func run(_ job: ClaimedJob, under lease: Lease) async throws {
         let arguments: R.Arguments
         do {
             arguments = try JSONDecoder().decode(R.Arguments.self, from: Data(job.arguments.utf8))

@@ -6,6 +6,7 @@ import NauraEvents
 import NauraKafka
 import NauraLedger
 import NauraPostgres
+import Synchronization
 
 /// What the loops of one worker share.
 struct LoopContext: Sendable {
@@ -36,13 +37,16 @@ final class PartitionLoop: Sendable {
     private let source: KafkaPartition
     private let context: LoopContext
     private let relay: PartitionRelay
+    private let settled = Mutex<Int64?>(nil)
+    private let isOver = Mutex(false)
+    private let commits = Signal()
 
     init(stage: any StageHandling, source: KafkaPartition, context: LoopContext) {
         self.stage = stage
         self.source = source
         self.context = context
         relay = PartitionRelay(
-            name: Streams.name(stage: stage.name, topic: source.id.topic, partition: source.id.partition),
+            name: Streams.name(stage: stage.name, topic: source.topicPartition.topic, partition: source.topicPartition.partition),
             context: context)
     }
 
@@ -50,16 +54,19 @@ final class PartitionLoop: Sendable {
     func retake() { relay.retake() }
 
     func run() async {
-        var logger = context.logger
-        logger[metadataKey: "stage"] = "\(stage.name)"
-        logger[metadataKey: "partition"] = "\(source.id)"
+        let logger = context.logger.with(["stage": "\(stage.name)", "partition": "\(source.topicPartition)"])
         do {
             try await relay.take()
             try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await relay.run() }
+                group.addTask { [relay] in try await relay.run() }
+                group.addTask { [self] in await commitOffsets(logger: logger) }
                 group.addTask { [self] in
+                    defer {
+                        isOver.withLock { $0 = true }
+                        commits.send()
+                        relay.finish()
+                    }
                     try await handleAll(logger: logger)
-                    relay.finish()
                 }
                 try await group.waitForAll()
             }
@@ -85,8 +92,28 @@ final class PartitionLoop: Sendable {
                 try await settle(opened, logger: logger)
             }
             try await relay.waitForRoom()
-            if let last = records.last {
-                try await context.consumer.commit([source.id: last.offset + 1])
+            if let last = records.last { settled.withLock { $0 = last.offset + 1 } }
+            commits.send()
+        }
+    }
+
+    /// Commits offsets behind the batches, the latest at a time, so that no batch waits for the broker's answer.
+    private func commitOffsets(logger: Logger) async {
+        var committed: Int64?
+        while true {
+            let (offset, isOver) = (settled.withLock { $0 }, isOver.withLock { $0 })
+            if let offset, offset != committed {
+                do {
+                    try await context.consumer.commit([source.topicPartition: offset])
+                } catch {
+                    // Read again from the last commit, and skipped by the inbox.
+                    logger.debug("an offset was not committed", metadata: ["error": "\(error)"])
+                }
+                committed = offset
+            } else if isOver || Task.isCancelled {
+                return
+            } else {
+                await commits.wait()
             }
         }
     }
@@ -160,12 +187,12 @@ final class PartitionLoop: Sendable {
         let said = try await context.database.transaction { transaction in
             let keys = items.compactMap(\.key)
             var fresh = keys.isEmpty ? [] : try await Inbox.claim(keys, for: stage.name, in: transaction)
-            let batch = Batch(transaction: transaction, outgoing: Outgoing())
+            let batch = Batch(transaction: transaction)
             // The first of equal keys is handled, later ones of this batch were handled by it.
-            let new = events.filter { fresh.remove($0.key) != nil }
+            let new = events.filter { fresh.remove($0.key.key) != nil }
             if !new.isEmpty {
                 try await ForeignEvents.record(
-                    new.map(\.encoded).filter { ForeignEvents.isForeign($0.envelope) }, in: transaction)
+                    new.map(\.encoded).filter { !$0.envelope.isOwn }, in: transaction)
                 try await stage.handle(new, in: batch)
             }
             for item in items { try await file(item, fresh: &fresh, in: batch) }
@@ -195,7 +222,7 @@ final class PartitionLoop: Sendable {
                 ])
             let work = Work(batch, origin: stage.name, cause: envelope)
             try await work.emit(
-                DeadLetter(letter, subject: item.subject), about: letter.eventID?.rawValue ?? "\(source.id) \(letter.offset ?? 0)")
+                DeadLetter(letter), about: letter.eventID?.rawValue ?? "\(source.topicPartition) \(letter.offset ?? 0)")
         }
     }
 
@@ -213,15 +240,10 @@ final class PartitionLoop: Sendable {
             let encoded = try EncodedEvent.decode(
                 headers: record.headers, body: record.value, topic: record.topic, recordTime: record.timestamp)
             do throws(EventFault) {
-                guard Inbox.accepts(encoded.envelope.time, now: Date()) else {
-                    throw EventFault(
-                        .outOfTime,
-                        "the event's time \(encoded.envelope.time) is more than \(Inbox.retentionDays - 1) days old "
-                            + "or more than a day ahead; publish it with the time at which it happened")
-                }
+                try Inbox.check(encoded.envelope.time, now: Date())
                 let payload = try stage.decode(encoded)
                 return .event(
-                    OpenedEvent(encoded: encoded, payload: payload, key: InboxKey(encoded.envelope)), isSuspect: false)
+                    OpenedEvent(encoded: encoded, payload: payload), isSuspect: false)
             } catch {
                 return .dead(letter(for: record, envelope: encoded.envelope, fault: error), nil, encoded.envelope)
             }
@@ -257,14 +279,6 @@ enum Opened: Sendable {
         switch self {
         case .event(let event, _): event.encoded.envelope.id.rawValue
         case .dead(let letter, _, _): letter.eventID?.rawValue ?? "none"
-        }
-    }
-
-    var subject: String {
-        switch self {
-        case .event(let event, _): event.encoded.envelope.subject
-        case .dead(let letter, _, let envelope):
-            envelope?.subject ?? letter.key.map { String(decoding: $0, as: UTF8.self) } ?? letter.stage.rawValue
         }
     }
 

@@ -31,8 +31,7 @@ final class PartitionRelay: Sendable {
     init(name: String, context: LoopContext) {
         self.name = name
         self.context = context
-        state = Mutex(
-            State(held: HeldStream(id: 0, epoch: 0, next: 1, sent: 0, wasClean: true), next: 1, sent: 0, stored: 0))
+        state = Mutex(State(held: .none, next: 1, sent: 0, stored: 0))
     }
 
     var held: HeldStream { state.withLock { $0.held } }
@@ -148,14 +147,19 @@ final class PartitionRelay: Sendable {
     }
 }
 
+extension KafkaMessage {
+    /// `event` in binary mode: on the topic of its type, keyed by its subject.
+    init(_ event: EncodedEvent) {
+        self.init(
+            topic: event.envelope.type.rawValue, key: Array(event.envelope.subject.utf8), value: event.body,
+            headers: event.headers)
+    }
+}
+
 extension KafkaProducer {
     /// Sends `events` in order and returns when Kafka has acknowledged them all; waits for a broker that is away.
     func deliver(_ events: [EncodedEvent], logger: Logger) async throws {
-        let messages = events.map { event in
-            KafkaMessage(
-                topic: event.envelope.type.rawValue, key: Array(event.envelope.subject.utf8), value: event.body,
-                headers: event.headers)
-        }
+        let messages = events.map(KafkaMessage.init)
         while true {
             do {
                 try await send(messages)

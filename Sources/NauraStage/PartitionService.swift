@@ -34,36 +34,43 @@ final class PartitionService: Service {
     }
 
     func run() async throws {
-        for await event in context.consumer.events().cancelOnGracefulShutdown() {
-            switch event {
-            case .assigned(let partitions):
-                for partition in partitions { start(partition) }
-            case .revoked(let partitions, let isLost, let done):
-                context.logger.debug(
-                    "partitions revoked", metadata: ["count": "\(partitions.count)", "lost": "\(isLost)"])
-                await stop(partitions, isLost: isLost)
-                done()
-            case .fault(let error):
-                context.logger.warning("the consumer reports a fault", metadata: ["error": "\(error)"])
+        let consumer = context.consumer
+        try await withGracefulShutdownHandler {
+            for await event in consumer.events() {
+                switch event {
+                case .assigned(let partitions):
+                    for partition in partitions { start(partition) }
+                case .revoked(let partitions, let isLost, let done):
+                    await stop(partitions, isLost: isLost)
+                    done()
+                case .clusterChanged(let previous, let current):
+                    context.logger.notice(
+                        "the broker is another one", metadata: ["previous": "\(previous)", "current": "\(current)"])
+                case .fault(let error):
+                    context.logger.warning("the consumer reports a fault", metadata: ["error": "\(error)"])
+                }
             }
+            await stop(partitions, isLost: false)
+            try Task.checkCancellation()
+        } onGracefulShutdown: {
+            // Revokes everything, which is awaited above, and then ends the events.
+            Task { await consumer.close() }
         }
-        await stop(partitions, isLost: false)
-        await context.consumer.close()
     }
 
     private func start(_ partition: TopicPartition) {
-        guard let stage = stages[partition.topic] else { return }
-        let loop = PartitionLoop(stage: stage, source: context.consumer.partition(partition), context: context)
+        guard let stage = stages[partition.topic], let source = context.consumer.partition(partition) else { return }
+        let loop = PartitionLoop(stage: stage, source: source, context: context)
         running.withLock { running in
             // Owned by `running`: every path out of `run` stops and awaits it.
             running[partition] = Running(loop: loop, task: Task { await loop.run() })
         }
     }
 
-    /// Ends the loops of `partitions`: what is open is finished, or rolled back when the partition is lost.
+    /// Waits for the loops of `partitions`, whose readers have ended: what is open is finished, or rolled back when the
+    /// partition is lost.
     private func stop(_ partitions: [TopicPartition], isLost: Bool) async {
         let tasks = running.withLock { running in partitions.compactMap { running.removeValue(forKey: $0)?.task } }
-        for partition in partitions { context.consumer.partition(partition).close() }
         if isLost { for task in tasks { task.cancel() } }
         await withTaskCancellationHandler {
             for task in tasks { await task.value }

@@ -73,9 +73,8 @@ struct RunnerLoop: Service {
     // MARK: - One job
 
     private func run(_ job: ClaimedJob) async throws {
-        var logger = logger
-        logger[metadataKey: "job"] = "\(job.kind) \(job.about)"
-        logger[metadataKey: "event"] = "\(job.causeID?.rawValue ?? "none")"
+        let logger = logger.with(
+            ["job": "\(job.kind) \(job.about)", "event": "\(job.causeID?.rawValue ?? "none")"])
         guard let runner = runners.first(where: { $0.kind == job.kind }) else { return }
         let lease = Lease(job, database: database)
         do {
@@ -120,7 +119,7 @@ struct RunnerLoop: Service {
                 }
             }
             defer { group.cancelAll() }
-            while let isBody = try await group.next() where !isBody {}
+            while let isBody = try await group.next(), !isBody {}
         }
     }
 
@@ -170,9 +169,9 @@ struct RunnerLoop: Service {
             message: message, tries: job.tries + 1)
         try await database.transaction { transaction in
             try await Jobs.fail(job, code: code, message: message, in: transaction)
-            let batch = Batch(transaction: transaction, outgoing: Outgoing())
+            let batch = Batch(transaction: transaction)
             if try await DeadLetters.file(letter, in: transaction) != nil {
-                try await Work(batch, of: job).emit(DeadLetter(letter, subject: job.key))
+                try await Work(batch, of: job).emit(DeadLetter(letter))
             }
             try await batch.flushShared()
             try await transaction.notify("naura_job", job.kind.rawValue)

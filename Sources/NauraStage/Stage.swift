@@ -47,7 +47,7 @@ public struct Rejection: Error, CustomStringConvertible {
 ///
 /// The generic part is kept this small on purpose: the optimiser of Swift 6.3 has crashed on a large asynchronous loop
 /// that was itself generic over `Stage`.
-protocol StageHandling: Sendable {
+package protocol StageHandling: Sendable {
     var name: StageName { get }
     var topic: String { get }
     func decode(_ event: EncodedEvent) throws(EventFault) -> any EventPayload
@@ -55,26 +55,39 @@ protocol StageHandling: Sendable {
 }
 
 /// A record that was read as an event of its topic.
-struct OpenedEvent: Sendable {
-    let encoded: EncodedEvent
-    let payload: any EventPayload
-    let key: InboxKey
+package struct OpenedEvent: Sendable {
+    package let encoded: EncodedEvent
+    package let payload: any EventPayload
+    package let key: InboxKey
+
+    package init(encoded: EncodedEvent, payload: any EventPayload) {
+        self.encoded = encoded
+        self.payload = payload
+        key = InboxKey(encoded.envelope)
+    }
 }
 
 /// What the events of one transaction share.
-struct Batch: Sendable {
-    let transaction: Transaction
-    let outgoing: Outgoing
+package struct Batch: Sendable {
+    package let transaction: Transaction
+    package let outgoing: Outgoing
+
+    package init(transaction: Transaction) {
+        self.transaction = transaction
+        outgoing = Outgoing()
+    }
 }
 
-struct StageBox<S: Stage>: StageHandling {
+package struct StageBox<S: Stage>: StageHandling {
     let stage: S
-    var name: StageName { S.name }
-    var topic: String { S.Input.type.rawValue }
+    package var name: StageName { S.name }
+    package var topic: String { S.Input.type.rawValue }
 
-    func decode(_ event: EncodedEvent) throws(EventFault) -> any EventPayload { try event.payload(as: S.Input.self) }
+    package init(stage: S) { self.stage = stage }
 
-    func handle(_ events: [OpenedEvent], in batch: Batch) async throws {
+    package func decode(_ event: EncodedEvent) throws(EventFault) -> any EventPayload { try event.payload(as: S.Input.self) }
+
+    package func handle(_ events: [OpenedEvent], in batch: Batch) async throws {
         let typed = events.compactMap { opened in
             (opened.payload as? S.Input).map { Event(envelope: opened.encoded.envelope, payload: $0) }
         }

@@ -79,13 +79,13 @@ public struct Work: ~Copyable {
 }
 
 /// Events and jobs that a transaction will write at its end, in one statement each.
-final class Outgoing: Sendable {
+package final class Outgoing: Sendable {
     private let state = Mutex<(events: [EncodedEvent], jobs: [JobRequest])>(([], []))
 
     func say(_ event: EncodedEvent) { state.withLock { $0.events.append(event) } }
     func file(_ job: JobRequest) { state.withLock { $0.jobs.append(job) } }
-    var events: [EncodedEvent] { state.withLock { $0.events } }
-    var jobs: [JobRequest] { state.withLock { $0.jobs } }
+    package var events: [EncodedEvent] { state.withLock { $0.events } }
+    package var jobs: [JobRequest] { state.withLock { $0.jobs } }
 }
 
 /// W3C trace context, version 00.

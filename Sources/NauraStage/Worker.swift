@@ -53,7 +53,7 @@ public struct WorkerContext: Sendable {
     /// and no job leads to, such as filing the first job of a calendar.
     public func transaction<R>(as origin: StageName, _ body: (borrowing Work) async throws -> R) async throws -> R {
         try await database.transaction { transaction in
-            let batch = Batch(transaction: transaction, outgoing: Outgoing())
+            let batch = Batch(transaction: transaction)
             let result = try await body(Work(batch, origin: origin, cause: nil))
             try await batch.flushShared()
             return result
@@ -99,8 +99,8 @@ public enum Worker {
         try await database.waitUntilAvailable()
         try await waitForTables(in: database, logger: logger)
         let admin = try KafkaAdmin(configuration: configuration.kafka, logger: logger)
-        try await admin.waitUntilAvailable()
-        try await BrokerWatch.makeTopics(admin, partitions: configuration.partitions, existing: admin.metadata())
+        let cluster = try await admin.waitUntilAvailable()
+        try await BrokerWatch.makeTopics(admin, partitions: configuration.partitions, existing: cluster)
         let producer = try KafkaProducer(configuration: configuration.kafka, logger: logger)
         let wakeups = Wakeups(database: database, channels: ["naura_job", "naura_outbox"] + channels)
         let context = WorkerContext(
@@ -165,7 +165,6 @@ public enum Worker {
         try await ServiceGroup(configuration: group).run()
         logger.notice("the worker stops")
         await producer.close()
-        await admin.close()
         await database.close()
     }
 
