@@ -62,6 +62,18 @@ enum Numerics {
         return (shifted - 0.5) * log(shifted) - shifted + 0.5 * log(2 * Double.pi) + series - log(product)
     }
 
+    /// The chance of `count` or more successes in `trials`, each with the chance `share`.
+    static func binomialUpperTail(_ count: Int, of trials: Int, share: Double) -> Double {
+        if count <= 0 { return 1 }
+        guard share > 0, count <= trials else { return 0 }
+        guard share < 1 else { return 1 }
+        let whole = logGamma(Double(trials) + 1)
+        return (count...trials).reduce(0.0) { sum, k in
+            let choose = whole - logGamma(Double(k) + 1) - logGamma(Double(trials - k) + 1)
+            return sum + exp(choose + Double(k) * log(share) + Double(trials - k) * log(1 - share))
+        }
+    }
+
     /// ln Σ exp(xᵢ), without overflow; −∞ for no terms.
     static func logSumExp(_ terms: some Collection<Double>) -> Double {
         guard let greatest = terms.max(), greatest > -.infinity else { return -.infinity }

@@ -1,8 +1,9 @@
 import Foundation
 
-/// How traffic is shifted to a promoted version, and on what evidence it goes on, stops, or is taken back.
+/// How traffic is shifted to a promoted version, and on what evidence it goes on, stops, or is taken back: the parameters
+/// of ``CanaryRule``.
 ///
-/// The rule and the defaults are those of docs/canary.md. Shares and margins are fractions: 0.005 is half a point.
+/// Shares and margins are fractions: 0.005 is half a point.
 public struct RolloutPolicy: Codable, Sendable, Equatable {
     /// The canary's share of units at each step, rising, the last one 1.
     public var steps: [Double]
@@ -18,8 +19,9 @@ public struct RolloutPolicy: Codable, Sendable, Equatable {
     public var errorRatio: Double
     /// ρ for slow answers.
     public var slowRatio: Double
-    /// An answer later than this is slow. Held against the canary as against the champion.
-    public var slowSeconds: Double
+    /// An answer later than this is slow, whichever version gave it; nil for a quarter above the champion's own 99th
+    /// percentile, taken by each gateway when the rollout starts.
+    public var slowSeconds: Double?
     /// α: the chance of ever taking back a version that is no worse.
     public var harmAlpha: Double
     /// β: the chance of going on, at one step, with a version that is worse than the margins allow.
@@ -46,7 +48,7 @@ public struct RolloutPolicy: Codable, Sendable, Equatable {
     public init(
         steps: [Double] = [0.05, 0.25, 0.5, 1], bakeSeconds: [Double] = [600, 300], unit: String? = nil,
         errorMargin: Double = 0.005, slowMargin: Double = 0.01, errorRatio: Double = 2, slowRatio: Double = 1.5,
-        slowSeconds: Double = 0.25, harmAlpha: Double = 0.01, advanceBeta: Double = 0.05, minUnits: Int? = nil,
+        slowSeconds: Double? = nil, harmAlpha: Double = 0.01, advanceBeta: Double = 0.05, minUnits: Int? = nil,
         warmUpUnits: Int = 100, warmUpSeconds: Double = 60, maxStepSeconds: Double = 86_400,
         holdSeconds: Double = 86_400, telemetryIntervalSeconds: Double = 10, telemetryLostSeconds: Double = 900,
         errorWeight: Double = 0.4, slowWeight: Double = 0.3
