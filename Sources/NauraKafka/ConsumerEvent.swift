@@ -9,8 +9,8 @@ public enum ConsumerEvent: Sendable {
     case revoked([TopicPartition], lost: Bool, done: @Sendable () -> Void)
     /// The broker behind the address is another cluster than before (a memory-only broker came back empty).
     ///
-    /// The group's place there is unknown: all partitions are lost first and come back at what the new cluster has
-    /// on record, else at the beginning.
+    /// All partitions were lost before, and come back at what the new cluster has on record for the group, else at
+    /// the beginning.
     case clusterChanged(previous: String, current: String)
     /// Something is wrong that the consumer waits out by itself; a kind is told once until it has passed.
     case fault(KafkaError)

@@ -162,7 +162,9 @@ public final class KafkaAdmin: Sendable {
     private static func describe(_ client: ClientHandle, limit: Duration) throws(KafkaError) -> ClusterDescription {
         var found: UnsafePointer<rd_kafka_metadata>?
         let error = rd_kafka_metadata(client.pointer, 1, nil, &found, Int32(limit.milliseconds))
-        guard error == RD_KAFKA_RESP_ERR_NO_ERROR, let found else { throw KafkaError(error, while: "asking for metadata") }
+        guard error == RD_KAFKA_RESP_ERR_NO_ERROR, let found else {
+            throw KafkaError(error, while: "asking for metadata")
+        }
         defer { rd_kafka_metadata_destroy(found) }
         let metadata = found.pointee
         let brokers = (0..<Int(metadata.broker_cnt)).map { index in

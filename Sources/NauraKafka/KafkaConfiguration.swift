@@ -54,7 +54,7 @@ public struct KafkaConfiguration: Sendable, CustomStringConvertible {
         [
             ("bootstrap.servers", brokers), ("client.id", clientID), ("socket.nagle.disable", "true"),
             ("socket.keepalive.enable", "true"), ("socket.timeout.ms", "10000"),
-            ("socket.connection.setup.timeout.ms", "5000"), ("reconnect.backoff.ms", "50"),
+            ("socket.connection.setup.timeout.ms", "5000"), ("reconnect.backoff.ms", "100"),
             ("reconnect.backoff.max.ms", "1000"), ("topic.metadata.refresh.interval.ms", "5000"),
             ("topic.metadata.propagation.max.ms", "5000"), ("log.connection.close", "false"), ("log.queue", "true"),
         ] + security.settings
@@ -143,7 +143,8 @@ public struct KafkaSecurity: Sendable, CustomStringConvertible, CustomDebugStrin
             ("ssl.key.location", keyFile), ("ssl.key.password", keyPassword), ("sasl.mechanism", mechanism),
             ("sasl.username", username), ("sasl.password", password),
         ]
-        return [("security.protocol", transport.rawValue)] + optional.compactMap { name, value in value.map { (name, $0) } }
+        return [("security.protocol", transport.rawValue)]
+            + optional.compactMap { name, value in value.map { (name, $0) } }
     }
 }
 

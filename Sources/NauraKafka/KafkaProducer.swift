@@ -5,9 +5,9 @@ import Synchronization
 /// Sends messages, each at least once and, within one client's life, exactly once and in order (idempotent, acks=all).
 ///
 /// A key's partition is the one that Java's client chooses (`murmur2_random`). The buffer is bounded: ``send(_:)`` waits
-/// for room, ``post(_:)`` refuses, ``sendBuffered(_:)`` drops and counts. When librdkafka gives a client up (a broker
-/// that came back without its memory can bring that about), the messages on their way fail as transient and the next
-/// one travels with a new client.
+/// for room, ``post(_:)`` refuses, ``sendBuffered(_:)`` drops and counts. When all brokers are lost, the messages on
+/// their way fail as transient at once, for whoever keeps them to send them again, and the next ones travel with a new
+/// client, which waits for a broker.
 public final class KafkaProducer: Sendable {
     private struct State {
         var client: ProducerLoop?
@@ -135,7 +135,7 @@ public final class KafkaProducer: Sendable {
                 let client = try ProducerLoop(
                     settings: configuration.producerSettings(), room: room, logger: logger)
                 client.start()
-                logger.warning("a new producer takes over from one that failed")
+                logger.debug("a new producer takes over from one that lost its brokers")
                 state.client = client
                 return .success(client)
             } catch {

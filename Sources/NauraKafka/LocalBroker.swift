@@ -43,7 +43,9 @@ public struct LocalBroker: Sendable {
     ///   - limit: how long it may take to answer.
     /// - Returns: its address, for ``KafkaConfiguration/brokers``: `127.0.0.1:PORT`.
     /// - Throws: ``KafkaError`` `broker-program` when the program is missing or does not start.
-    public func ensureRunning(port: Int? = nil, within limit: Duration = .seconds(15)) async throws(KafkaError) -> String {
+    public func ensureRunning(port: Int? = nil, within limit: Duration = .seconds(15)) async throws(KafkaError)
+        -> String
+    {
         let last = try record()
         if let last, port == nil || port == last.port, ProcessIdentity.isRunning(last.pid, startedAt: last.startedAt) {
             if try await answers(last, within: limit) { return Self.address(last.port) }
@@ -71,13 +73,17 @@ public struct LocalBroker: Sendable {
 
     /// The address of the broker, if ours runs; does not start it.
     public func brokers() throws(KafkaError) -> String? {
-        guard let last = try record(), ProcessIdentity.isRunning(last.pid, startedAt: last.startedAt) else { return nil }
+        guard let last = try record(), ProcessIdentity.isRunning(last.pid, startedAt: last.startedAt) else {
+            return nil
+        }
         return Self.address(last.port)
     }
 
     /// The process id of the broker, if ours runs.
     public func processID() throws(KafkaError) -> Int32? {
-        guard let last = try record(), ProcessIdentity.isRunning(last.pid, startedAt: last.startedAt) else { return nil }
+        guard let last = try record(), ProcessIdentity.isRunning(last.pid, startedAt: last.startedAt) else {
+            return nil
+        }
         return last.pid
     }
 

@@ -36,7 +36,10 @@ enum ProcessIdentity {
     static func startTime(of pid: Int32) -> String? {
         // If it was our child, this takes away what a dead one leaves behind.
         waitpid(pid, nil, WNOHANG)
-        guard let text = FileManager.default.contents(atPath: "/proc/\(pid)/stat").map({ String(decoding: $0, as: UTF8.self) }),
+        guard
+            let text = FileManager.default.contents(atPath: "/proc/\(pid)/stat").map({
+                String(decoding: $0, as: UTF8.self)
+            }),
             let nameEnd = text.lastIndex(of: ")")
         else { return nil }
         // After the name, which may hold anything: state, then 18 more, then the start time (proc(5), field 22).
@@ -65,23 +68,27 @@ enum ProcessIdentity {
 
 /// Ports of 127.0.0.1 that nobody listens on.
 enum FreePort {
-    /// A port that the kernel gave and took back.
+    /// A free port below those that the kernel gives to outgoing connections.
+    ///
+    /// One of theirs could be taken by any client while the broker is away, even by one that tries to reach it and
+    /// then meets itself.
     static func find() throws(KafkaError) -> Int {
-        guard let port = bound(to: 0) else { throw KafkaError(.brokerProgram, "127.0.0.1 has no free port") }
-        return port
+        for _ in 0..<100 {
+            let port = Int.random(in: 15_000..<32_000)
+            if isFree(port) { return port }
+        }
+        throw KafkaError(.brokerProgram, "127.0.0.1 has no free port")
     }
 
     /// Whether `port` can be listened on now.
-    static func isFree(_ port: Int) -> Bool { bound(to: port) != nil }
-
-    private static func bound(to port: Int) -> Int? {
+    static func isFree(_ port: Int) -> Bool {
         #if os(Linux)
             let stream = Int32(SOCK_STREAM.rawValue)
         #else
             let stream = SOCK_STREAM
         #endif
         let socket = socket(AF_INET, stream, 0)
-        guard socket >= 0 else { return nil }
+        guard socket >= 0 else { return false }
         defer { close(socket) }
         var yes: Int32 = 1
         // As servers do, so that connections of an earlier owner that linger do not count.
@@ -90,14 +97,10 @@ enum FreePort {
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(port).bigEndian
         address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let port = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { general -> Int? in
-                guard bind(socket, general, size) == 0, listen(socket, 1) == 0, getsockname(socket, general, &size) == 0
-                else { return nil }
-                return 0
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { general in
+                bind(socket, general, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 && listen(socket, 1) == 0
             }
         }
-        return port.map { _ in Int(in_port_t(bigEndian: address.sin_port)) }
     }
 }

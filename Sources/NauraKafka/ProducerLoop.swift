@@ -93,7 +93,7 @@ final class ProducerLoop: Sendable {
 
     func waitForEnd(within limit: Duration) async {
         guard await ended.wait(atMost: limit + .seconds(2)) else { return }
-        if await !destroyed.wait(atMost: .seconds(1)) { logger.warning("librdkafka does not end; left behind") }
+        if await !destroyed.wait(atMost: .seconds(2)) { logger.warning("librdkafka does not end; left behind") }
     }
 
     private static func size(_ message: KafkaMessage) -> Int {
@@ -218,7 +218,9 @@ extension ProducerLoop {
         case RD_KAFKA_EVENT_LOG: event.log(to: logger)
         case RD_KAFKA_EVENT_ERROR:
             let error = KafkaError(event.error, while: event.errorText)
-            if event.error == RD_KAFKA_RESP_ERR__FATAL { state.withLock { $0.isBroken = true } }
+            // A client that has lost all its brokers is not kept; see `ConsumerLoop` for librdkafka's reasons.
+            let isLost = event.error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && client.clusterID != nil
+            if isLost || event.error == RD_KAFKA_RESP_ERR__FATAL { state.withLock { $0.isBroken = true } }
             guard state.withLock({ $0.faultsTold.insert(error.code).inserted }) else { return }
             logger.warning("producer has trouble", metadata: ["error": "\(error)"])
         default: break

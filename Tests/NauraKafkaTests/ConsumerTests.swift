@@ -50,7 +50,7 @@ struct ConsumerTests {
         try await producer.send([message(topic, 250)])
         let last = try #require(await partition.next(max: 100))
         #expect(last.map { text($0.value) } == ["250"])
-        await consumer.close()
+        await consumer.close(within: .seconds(1))
         await producer.close()
     }
 }

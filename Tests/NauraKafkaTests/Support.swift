@@ -24,6 +24,8 @@ final class Member: Sendable {
     struct Seen {
         var records: [KafkaRecord] = []
         var held: Set<TopicPartition> = []
+        /// What is being taken away while a batch of it may still be open.
+        var leaving: Set<TopicPartition> = []
         var revocations: [(partitions: [TopicPartition], lost: Bool)] = []
         var clusterChanges = 0
         var faults: [KafkaError] = []
@@ -83,11 +85,14 @@ final class Member: Sendable {
                         readers.withLock { $0[one] = reader }
                     }
                 case .revoked(let partitions, let lost, let done):
-                    let ending = readers.withLock { readers in partitions.compactMap { readers.removeValue(forKey: $0) } }
+                    change { $0.leaving.formUnion(partitions) }
+                    let ending = readers.withLock { readers in partitions.compactMap { readers.removeValue(forKey: $0) }
+                    }
                     group.addTask {
                         for reader in ending { await reader.value }
                         self.change { seen in
                             seen.held.subtract(partitions)
+                            seen.leaving.subtract(partitions)
                             seen.revocations.append((partitions, lost))
                         }
                         done()
