@@ -156,7 +156,8 @@ public enum CanaryRule {
         }
         if let held = situation.secondsHeld, held >= policy.holdSeconds {
             return (
-                .rollBack, "held-too-long", "held for \(Int(held)) s without knowing whether the canary harms; it may come again"
+                .rollBack, "held-too-long",
+                "held for \(Int(held)) s without knowing whether the canary harms; it may come again"
             )
         }
         if silence >= 3 * policy.telemetryIntervalSeconds {

@@ -183,7 +183,8 @@ private struct CronField {
     private func number(_ text: String, in part: String) throws(RulesError) -> Int {
         if let word = words[text.lowercased()] { return word }
         guard let number = Int(text), text.allSatisfy(\.isNumber), range.contains(number) else {
-            let allowed = words.isEmpty ? "" : " or \(words.sorted { $0.value < $1.value }.map(\.key).joined(separator: " "))"
+            let names = words.sorted { $0.value < $1.value }.map(\.key).joined(separator: " ")
+            let allowed = names.isEmpty ? "" : " or \(names)"
             throw fault(part, "expected \(range.lowerBound)–\(range.upperBound)\(allowed), found \"\(text)\"")
         }
         return number

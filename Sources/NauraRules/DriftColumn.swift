@@ -109,7 +109,8 @@ public struct DriftColumn: Sendable {
             // The first category is the smallest distinct value.
             let (first, second) = categories()
             return DriftStatistics.twoProportions(
-                first: referenceCount - first[0], of: referenceCount, second: currentCount - second[0], of: currentCount)
+                first: referenceCount - first[0], of: referenceCount, second: currentCount - second[0], of: currentCount
+            )
         case .ks:
             let (reference, current) = try numbers(test)
             return KolmogorovSmirnov.test(sortedReference: reference, sortedCurrent: current).p

@@ -108,15 +108,23 @@ public enum ConfidenceSequence {
         return low
     }
 
-    /// Whether the counts speak against `mean`: as too large with sign −1, as too small with sign 1.
-    private static func isRefuted(_ mean: Double, _ bad: Int, _ units: Int, _ level: Double, sign: Double) -> Bool {
-        logMixture(bad: bad, units: units, mean: mean, sign: sign) >= -log(level)
-    }
+    /// λ with e^λ − 1 and e^−λ − 1.
+    private static let exponents = lambdas.map { (lambda: $0, up: expm1($0), down: expm1(-$0)) }
 
-    private static func logMixture(bad: Int, units: Int, mean: Double, sign: Double) -> Double {
-        let terms = lambdas.map { lambda in
-            sign * lambda * Double(bad) - Double(units) * log1p(mean * expm1(sign * lambda))
+    /// Whether the counts speak against `mean`: as too large with sign −1, as too small with sign 1.
+    ///
+    /// The mixture lies between its greatest term over the count of terms and its greatest term; nearly always that
+    /// decides, and no exponential is needed.
+    private static func isRefuted(_ mean: Double, _ bad: Int, _ units: Int, _ level: Double, sign: Double) -> Bool {
+        let limit = -log(level) + log(Double(lambdas.count))
+        var greatest = -Double.infinity
+        func term(_ exponent: (lambda: Double, up: Double, down: Double)) -> Double {
+            sign * exponent.lambda * Double(bad)
+                - Double(units) * log1p(mean * (sign > 0 ? exponent.up : exponent.down))
         }
-        return Numerics.logSumExp(terms) - log(Double(lambdas.count))
+        for exponent in exponents { greatest = max(greatest, term(exponent)) }
+        if greatest >= limit { return true }
+        if greatest < limit - log(Double(lambdas.count)) { return false }
+        return exponents.reduce(0) { $0 + exp(term($1) - limit) } >= 1
     }
 }

@@ -16,7 +16,8 @@ struct PromotionGateTests {
 
     /// A holdout whose positives score higher by `lift`, with noise; the champion has its own lift.
     static func holdout(
-        count: Int = 1_200, lift: Double, champion: Double?, best: Double? = nil, seed: UInt64 = 1, rowsPerEntity: Int = 1
+        count: Int = 1_200, lift: Double, champion: Double?, best: Double? = nil, seed: UInt64 = 1,
+        rowsPerEntity: Int = 1
     ) -> ScoredHoldout {
         var random = SplitMix64(seed: seed)
         func noise() -> Double { (0..<6).reduce(-3.0) { sum, _ in sum + random.nextUnit() } }
