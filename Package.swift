@@ -131,10 +131,16 @@ let package = Package(
         .executableTarget(
             name: "naura",
             dependencies: [
-                "NauraStage", "NauraAPI", "NauraServing", "NauraData", "NauraModels", "NauraStore", "NauraLedger",
-                "NauraPostgres", "NauraKafka", "NauraRules", "NauraEvents", "NauraSchemas", asyncHTTPClient, nioCore,
-                nioHTTP1, product("ArgumentParser", "swift-argument-parser"), log, hummingbird,
+                "NauraData", "NauraModels", "NauraStore", "NauraLedger", "NauraPostgres", "NauraKafka", "NauraRules",
+                "NauraEvents", "NauraSchemas", asyncHTTPClient, nioCore, nioHTTP1,
+                product("ArgumentParser", "swift-argument-parser"), log, hummingbird,
             ], swiftSettings: strict, linkerSettings: linking),
+
+        // Measurements; `make bench`.
+        .executableTarget(
+            name: "runtime-benchmark",
+            dependencies: ["NauraStage", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents", "NauraSchemas", log],
+            path: "Benchmarks/runtime", swiftSettings: strict, linkerSettings: linking),
 
         // Tests: units a room, one server, the composed system.
         .testTarget(

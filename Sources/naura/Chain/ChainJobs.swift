@@ -1,0 +1,9 @@
+/// The names that a follower of chains must know of other workers' stages and jobs.
+enum ChainJobs {
+    /// The stages of `train` that turn an event into triggers; an event that one of them has handled without leaving a
+    /// trigger concerns no model.
+    static let triggerStages: Set<String> = []
+
+    /// Whether a failed job of `kind` ends the chain: telling people is no part of it.
+    static func carriesTheChain(_ kind: String) -> Bool { !kind.hasPrefix("notify") }
+}
