@@ -98,7 +98,7 @@ public struct FeatureEncoder: Sendable, Equatable {
 }
 
 /// Counts the categories of the training rows one row after another, so that the rows need not be in memory.
-public struct FeatureEncoderFit {
+public struct FeatureEncoderFit: Sendable {
     private let signature: ModelSignature
     private let categoriesMax: Int
     private var counts: [[Category: Int]]

@@ -23,6 +23,8 @@ public struct ModelFault: Error, Sendable, Equatable, CustomStringConvertible {
         case notANumber = "not-a-number"
         /// The rows given cannot train a model.
         case untrainable
+        /// A file could not be read or written.
+        case unreadable
         /// The library reported a failure.
         case library
     }

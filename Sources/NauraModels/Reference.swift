@@ -96,7 +96,7 @@ public struct Reference: Sendable, Equatable {
 /// Collects the values of the training rows, then cuts them into bins.
 ///
 /// Keeps 8 bytes a number and one count a distinct text.
-public struct ReferenceFit {
+public struct ReferenceFit: Sendable {
     private let inputs: [ModelInput]
     private let categoriesMax: Int
     private var numbers: [[Double]]

@@ -24,7 +24,7 @@ struct Samples: Sendable {
                 throw ModelFault(.malformed, "samples.json: a row is no list")
             }
             var row: [CellValue] = []
-            for value in values { row.append(try Self.cell(value)) }
+            for value in values { row.append(try CellValue(value)) }
             try signature.check(row)
             rows.append(row)
         }
@@ -41,26 +41,8 @@ struct Samples: Sendable {
         self.init(rows: rows, scores: scores)
     }
 
-    private static func cell(_ value: JSONValue) throws(ModelFault) -> CellValue {
-        switch value {
-        case .null: return .null
-        case .number(let number): return .number(number)
-        case .text(let text): return .text(text)
-        default: throw ModelFault(.malformed, "samples.json: a value is no number, text or null")
-        }
-    }
-
     func canonicalBytes(_ signature: ModelSignature) -> [UInt8] {
-        let rows = rows.map { row in
-            JSONValue.array(
-                row.map { value in
-                    switch value {
-                    case .number(let number) where number.isFinite: .number(number)
-                    case .number, .null: .null
-                    case .text(let text): .text(text)
-                    }
-                })
-        }
+        let rows = rows.map { row in JSONValue.array(row.map(JSONValue.init(_:))) }
         let decimals = scores.map { $0.isFinite ? JSONValue.number(Double($0.description) ?? 0) : .null }
         let bits = scores.map { score in
             let digits = String(score.bitPattern, radix: 16)
