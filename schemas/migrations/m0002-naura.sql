@@ -310,7 +310,10 @@ create table naura.rollout (
     root_id text not null,
     created_at timestamptz not null default now(),
     step_started_at timestamptz,
+    held_at timestamptz,
+    -- When a gateway was last heard of, and when the rollout was last looked at: silence counts only while someone looks.
     telemetry_at timestamptz,
+    looked_at timestamptz,
     ended_at timestamptz,
     unique (model, cause_id)
 );
@@ -333,14 +336,16 @@ create table naura.rollout_unit (
     unit bytea not null,
     primary key (rollout_id, step, unit)
 );
+-- A unit's first bad event of a step. For harm only the first of all steps counts.
 create table naura.rollout_first_bad (
     rollout_id bigint not null references naura.rollout,
+    step int not null,
     metric text not null,
     unit bytea not null,
     is_canary boolean not null,
     weight double precision not null,
     at timestamptz not null,
-    primary key (rollout_id, metric, unit)
+    primary key (rollout_id, metric, unit, step)
 );
 create table naura.rollout_decision (
     rollout_id bigint not null references naura.rollout,

@@ -6,7 +6,7 @@ public struct RolloutChanged: EventPayload, Equatable {
 
     /// What happened to the rollout.
     public enum State: String, Codable, Sendable, CaseIterable {
-        case started, advanced, held, completed, superseded
+        case started, advanced, held, resumed, completed, superseded
         case rolledBack = "rolled-back"
     }
 
