@@ -108,7 +108,9 @@ public final class CSVReader: RecordReader {
             while index < limit {
                 let byte = bytes[index]
                 // All three delimiters are at most a comma, and few other bytes of text are.
-                if byte <= Self.comma, byte == Self.comma || byte == Self.newline || byte == Self.carriageReturn { break }
+                if byte <= Self.comma, byte == Self.comma || byte == Self.newline || byte == Self.carriageReturn {
+                    break
+                }
                 index += 1
             }
             record.bytes.append(contentsOf: UnsafeBufferPointer(start: bytes + start, count: index - start))

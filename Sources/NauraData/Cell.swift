@@ -77,7 +77,8 @@ public struct Cell: Sendable, Equatable {
     private enum Words {
         static let `true` = packed("true")
         static let `false` = packed("false")
-        static let nullMarks: Set<UInt64> = Set(["na", "n/a", "#n/a", "nan", "nat", "null", "none", "\\n", "?"].map(packed))
+        static let nullMarks: Set<UInt64> = Set(
+            ["na", "n/a", "#n/a", "nan", "nat", "null", "none", "\\n", "?"].map(packed))
 
         static func packed(_ text: String) -> UInt64 { text.utf8.reduce(0) { $0 << 8 | UInt64($1) } }
     }

@@ -141,7 +141,8 @@ private struct ColumnCheck {
             guard tally.count > 0 else { return }
             found.append(
                 Violation(
-                    rule: rule, column: self.rule.name, count: Int(tally.count), sample: tally.sample, message: message))
+                    rule: rule, column: self.rule.name, count: Int(tally.count), sample: tally.sample, message: message)
+            )
         }
         let name = rule.name
         if rows > 0, nulls > 0, !rule.nullable {
@@ -149,7 +150,8 @@ private struct ColumnCheck {
             found.append(
                 Violation(rule: "not-null", column: name, count: Int(nulls), sample: nullRows, message: message))
         } else if let share = rule.maxNullShare, rows > 0, Double(nulls) > share * Double(rows) {
-            let message = "column '\(name)' has no value in \(nulls) of \(rows) rows; at most \(percent(share)) may lack it"
+            let message =
+                "column '\(name)' has no value in \(nulls) of \(rows) rows; at most \(percent(share)) may lack it"
             found.append(
                 Violation(rule: "null-share", column: name, count: Int(nulls), sample: nullRows, message: message))
         }

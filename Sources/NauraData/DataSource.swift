@@ -6,8 +6,11 @@ import NIOHTTP1
 
 /// Brings data to this machine.
 public enum DataSource {
-    /// How long one attempt at an address may take, and how long it may be silent.
-    static let attemptTimeout: TimeAmount = .minutes(30)
+    /// How long one attempt at an address may take.
+    private static let attemptTimeout: TimeAmount = .minutes(30)
+    private static let connectTimeout: TimeAmount = .seconds(10)
+    /// How long a server may be silent.
+    private static let silenceTimeout: TimeAmount = .seconds(60)
 
     /// A local copy of what an address held.
     public struct FetchedFile: Sendable, Equatable {
@@ -50,7 +53,8 @@ public enum DataSource {
             }
             if let expectedSHA256, expectedSHA256.lowercased() != fetched.sha256 {
                 throw DataFault(
-                    .checksum, "\(uri): the event announces SHA-256 \(expectedSHA256), the bytes have \(fetched.sha256)")
+                    .checksum, "\(uri): the event announces SHA-256 \(expectedSHA256), the bytes have \(fetched.sha256)"
+                )
             }
             return fetched
         } catch {
@@ -80,15 +84,37 @@ public enum DataSource {
         var sink = try HashingSink(path: path)
         do throws(DataFault) {
             try FileSystem.forEachChunk(of: source) { (chunk) throws(DataFault) in try sink.write(chunk) }
-        } catch where error.code == .notFound || error.code == .unreadable {
+        } catch  where error.code == .notFound || error.code == .unreadable {
             throw DataFault(error.code, "\(uri): \(error.message)")
         }
         return try sink.finish(path)
     }
 
     private static func download(uri: String, to path: String) async throws(DataFault) -> FetchedFile {
+        var configuration = HTTPClient.Configuration()
+        configuration.timeout = .init(connect: connectTimeout, read: silenceTimeout)
+        // The caller decides about another attempt; without this a refused connection is retried for the whole timeout.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        let result: Result<FetchedFile, DataFault>
+        do throws(DataFault) {
+            result = .success(try await download(uri: uri, to: path, by: client))
+        } catch {
+            result = .failure(error)
+        }
         do {
-            let response = try await HTTPClient.shared.execute(HTTPClientRequest(url: uri), timeout: attemptTimeout)
+            try await client.shutdown()
+        } catch {
+            throw DataFault(.unreadable, "\(uri): the connection did not close: \(error)", isTransient: true)
+        }
+        return try result.get()
+    }
+
+    private static func download(
+        uri: String, to path: String, by client: HTTPClient
+    ) async throws(DataFault) -> FetchedFile {
+        do {
+            let response = try await client.execute(HTTPClientRequest(url: uri), timeout: attemptTimeout)
             let status = Int(response.status.code)
             guard status == 200 else {
                 let isTransient = status >= 500 || status == 408 || status == 429
@@ -98,7 +124,7 @@ public enum DataSource {
             let announced = response.headers.first(name: "content-length").flatMap { Int64($0) }
             var sink = try HashingSink(path: path)
             for try await part in response.body {
-                try part.withUnsafeReadableBytes { (bytes) throws(DataFault) in try sink.write(bytes) }
+                try part.withUnsafeReadableBytes { try sink.write($0) }
             }
             let fetched = try sink.finish(path)
             if let announced, announced != fetched.bytes {

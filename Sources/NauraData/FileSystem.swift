@@ -74,7 +74,8 @@ enum FileSystem {
         do {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         } catch {
-            throw DataFault(.storage, "cannot make the folder \(path): \(error.localizedDescription)", isTransient: true)
+            throw DataFault(
+                .storage, "cannot make the folder \(path): \(error.localizedDescription)", isTransient: true)
         }
     }
 
@@ -106,7 +107,8 @@ enum FileSystem {
     ) throws(DataFault) {
         let reader = try ByteReader(path: path)
         while try reader.hasByte() {
-            try body(UnsafeRawBufferPointer(start: reader.bytes + reader.position, count: reader.limit - reader.position))
+            try body(
+                UnsafeRawBufferPointer(start: reader.bytes + reader.position, count: reader.limit - reader.position))
             reader.position = reader.limit
         }
     }

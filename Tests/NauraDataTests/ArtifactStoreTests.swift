@@ -8,7 +8,8 @@ import Testing
     private func files(below folder: String) throws -> [String] {
         try FileManager.default.subpathsOfDirectory(atPath: folder).filter {
             var isFolder: ObjCBool = false
-            return FileManager.default.fileExists(atPath: "\(folder)/\($0)", isDirectory: &isFolder) && !isFolder.boolValue
+            return FileManager.default.fileExists(atPath: "\(folder)/\($0)", isDirectory: &isFolder)
+                && !isFolder.boolValue
         }
     }
 
@@ -19,7 +20,9 @@ import Testing
             let store = try ArtifactStore(directory: "\(folder)/store")
             let names = try await withThrowingTaskGroup(of: String.self) { group in
                 for index in 0..<16 {
-                    group.addTask { index.isMultiple(of: 2) ? try store.put(file: source) : try store.put(Array("abc".utf8)) }
+                    group.addTask {
+                        index.isMultiple(of: 2) ? try store.put(file: source) : try store.put(Array("abc".utf8))
+                    }
                 }
                 return try await group.reduce(into: []) { $0.append($1) }
             }

@@ -73,7 +73,8 @@ import Testing
         let found = try await check(
             "id,n,v,h,t,extra\n1,11,a,,5,x\n1,2,c,,abc,x\n,NA,,3.0,7,x\n4,10,b,,x y,x\n", contract)
         let expected: [(String, String?, Int)] = [
-            ("missing-column", "gone", 1), ("unexpected-column", "extra", 1), ("rows-min", nil, 4), ("not-null", "id", 1),
+            ("missing-column", "gone", 1), ("unexpected-column", "extra", 1), ("rows-min", nil, 4),
+            ("not-null", "id", 1),
             ("unique", "id", 1), ("range", "n", 1), ("values", "v", 1), ("null-share", "h", 3), ("type", "t", 2),
         ]
         #expect(found.map(\.rule) == expected.map(\.0))

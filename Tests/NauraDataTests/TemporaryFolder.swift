@@ -7,7 +7,9 @@ func withFolder<R>(_ body: (String) async throws -> R) async throws -> R {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("naura-data-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     defer {
-        do { try FileManager.default.removeItem(atPath: folder) } catch { Issue.record("cannot remove \(folder): \(error)") }
+        do { try FileManager.default.removeItem(atPath: folder) } catch {
+            Issue.record("cannot remove \(folder): \(error)")
+        }
     }
     return try await body(folder)
 }
