@@ -14,7 +14,8 @@ struct ClusterTools {
         }
         guard getpwnam("postgres") != nil else {
             throw PostgresError(
-                .clusterFailed, "root may not run PostgreSQL, and there is no user `postgres` to run it; install the package")
+                .clusterFailed,
+                "root may not run PostgreSQL, and there is no user `postgres` to run it; install the package")
         }
         serverUser = "postgres"
     }
@@ -57,7 +58,8 @@ struct ClusterTools {
     func place(for wanted: URL) async throws -> URL {
         guard let serverUser else { return wanted }
         let parent = wanted.deletingLastPathComponent()
-        let name = String(wanted.path.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }, radix: 16)
+        let name = String(
+            wanted.path.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }, radix: 16)
         let candidates = [
             wanted, URL(filePath: "/var/lib/naura/\(name)/data"), URL(filePath: "/tmp/naura-\(name)/data"),
         ]

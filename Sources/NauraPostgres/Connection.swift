@@ -83,7 +83,8 @@ actor Connection {
     @discardableResult
     func perform(_ queue: [Query], then final: Final, operation: UInt64?) throws -> ResultSet? {
         if hasFailed {
-            throw PostgresError(.transactionAborted, "a statement of this transaction has failed; it can only roll back")
+            throw PostgresError(
+                .transactionAborted, "a statement of this transaction has failed; it can only roll back")
         }
         for query in queue { try query.check() }
         if case .query(let query, _) = final { try query.check() }
@@ -290,7 +291,8 @@ actor Connection {
 
     private func simple<R>(_ operation: UInt64, _ body: () throws -> R) throws -> R {
         if hasFailed {
-            throw PostgresError(.transactionAborted, "a statement of this transaction has failed; it can only roll back")
+            throw PostgresError(
+                .transactionAborted, "a statement of this transaction has failed; it can only roll back")
         }
         return try guarded(operation) {
             try handle.exitPipeline()

@@ -48,7 +48,9 @@ struct ConnectionHandle: ~Copyable {
 
     /// libpq gives no SQLSTATE for a refused connection, so the few refusals that no waiting cures are known by text.
     private static func mayPass(_ message: String) -> Bool {
-        let final = ["authentication failed", "no pg_hba.conf entry", "does not exist", "no password supplied", "invalid"]
+        let final = [
+            "authentication failed", "no pg_hba.conf entry", "does not exist", "no password supplied", "invalid",
+        ]
         return !final.contains { message.contains($0) }
     }
 

@@ -108,7 +108,9 @@ final class ConnectionPool: Sendable {
 
     private func wait(_ id: UInt64) async throws -> Connection? {
         try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in enqueue(Waiter(id: id, continuation: continuation)) }
+            try await withCheckedThrowingContinuation { continuation in
+                enqueue(Waiter(id: id, continuation: continuation))
+            }
         } onCancel: {
             forget(id)
         }

@@ -53,6 +53,7 @@ struct CopyEncoder {
         default: break
         }
         throw PostgresError(
-            .encodingFailed, "column `\(columns[index])` of \(table): a \(value.type.name) cannot be copied into type OID \(type)")
+            .encodingFailed,
+            "column `\(columns[index])` of \(table): a \(value.type.name) cannot be copied into type OID \(type)")
     }
 }

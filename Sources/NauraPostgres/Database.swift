@@ -31,6 +31,7 @@ public final class Database: Sendable {
     ///
     /// Statements that `body` queues are sent with the next read or with the commit, and fail there. When the connection is
     /// lost at the commit, the error does not say whether the commit took place.
+    @discardableResult
     public func transaction<R>(_ body: (Transaction) async throws -> R) async throws -> R {
         let connection = try await pool.acquire()
         let transaction = Transaction(connection)
@@ -103,7 +104,8 @@ public final class Database: Sendable {
         var message: UnsafeMutablePointer<CChar>?
         guard let options = PQconninfoParse(url, &message) else {
             defer { PQfreemem(message) }
-            throw PostgresError(.addressInvalid, message.map { String(cString: $0) } ?? "the database's address is empty")
+            throw PostgresError(
+                .addressInvalid, message.map { String(cString: $0) } ?? "the database's address is empty")
         }
         PQconninfoFree(options)
     }

@@ -26,7 +26,8 @@ struct InsertTemplate {
         scanner.skipSpace()
         let tail = sql[scanner.index...]
         let lowered = tail.lowercased()
-        guard tail.isEmpty || (lowered.hasPrefix("on conflict") && !lowered.contains("returning") && !tail.contains("$"))
+        guard
+            tail.isEmpty || (lowered.hasPrefix("on conflict") && !lowered.contains("returning") && !tail.contains("$"))
         else { return nil }
         let words = values.lowercased().split { !($0.isLetter || $0 == "_") }
         guard !words.contains("select"), !words.contains("default") else { return nil }
@@ -54,7 +55,8 @@ struct InsertTemplate {
         }
         let arrays = types.enumerated().map { "$\($0.offset + 1)::\(Self.element(of: $0.element).name)[]" }
         let names = types.indices.map { "p\($0 + 1)" }
-        return "\(head) select \(values) from unnest(\(arrays.joined(separator: ", "))) as g(\(names.joined(separator: ", ")))"
+        return
+            "\(head) select \(values) from unnest(\(arrays.joined(separator: ", "))) as g(\(names.joined(separator: ", ")))"
             + (tail.isEmpty ? "" : " " + tail)
     }
 

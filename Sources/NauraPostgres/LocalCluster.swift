@@ -35,10 +35,13 @@ public struct LocalCluster: Sendable {
         self.logger = logger
     }
 
+    /// The data, or the link that leads to them.
     private var data: URL { directory.appending(path: "data") }
+    /// Where the data are: the server's user may not be able to walk through the link.
+    private var place: URL { data.resolvingSymlinksInPath() }
     private var passwordFile: URL { directory.appending(path: "password") }
     private var portFile: URL { directory.appending(path: "port") }
-    private var logFile: URL { data.appending(path: "server.log") }
+    private var logFile: URL { place.appending(path: "server.log") }
 
     /// Makes the cluster if there is none, starts it if it does not run, and returns the address of its database.
     ///
@@ -67,10 +70,21 @@ public struct LocalCluster: Sendable {
         let lock = try await DirectoryLock.take(directory)
         defer { lock.release() }
         guard let pid = postmaster()?.pid, ProcessIdentity.isAlive(pid) else { return }
-        let outcome = try await tools.run("pg_ctl", ["stop", "-D", data.path, "-m", "fast", "-w", "-t", "30"])
+        let outcome = try await tools.run("pg_ctl", ["stop", "-D", place.path, "-m", "fast", "-w", "-t", "30"])
         guard outcome.isSuccess || !ProcessIdentity.isAlive(pid) else {
             throw PostgresError(.clusterFailed, "the server \(pid) does not stop: \(outcome.output)")
         }
+    }
+
+    /// Stops the server and deletes the cluster with all its data.
+    public func destroy() async throws {
+        try await stop()
+        // The data may lie elsewhere, behind a link.
+        for path in [place.path, data.path, passwordFile.path, portFile.path] {
+            guard access(path, F_OK) == 0 else { continue }
+            try FileManager.default.removeItem(atPath: path)
+        }
+        remove(data)
     }
 
     /// The server's process, when it runs.
@@ -91,12 +105,14 @@ public struct LocalCluster: Sendable {
         try write(password, to: handed)
         defer { remove(handed) }
         try tools.give(handed.path)
+        // A cluster that runs without fsync need not be made with it.
+        let haste = settings["fsync"] == "off" ? ["--no-sync"] : []
         let outcome = try await tools.run(
             "initdb",
             [
                 "-D", place.path, "-U", "naura", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256",
                 "--pwfile=\(handed.path)", "--no-instructions",
-            ])
+            ] + haste)
         guard outcome.isSuccess else {
             // Half a cluster would be taken for a whole one at the next start.
             remove(place.appending(path: "PG_VERSION"))
@@ -140,7 +156,7 @@ public struct LocalCluster: Sendable {
             let port = attempt == 0 ? recordedPort() ?? FreePort.choose() : FreePort.choose()
             try write("\(port)", to: portFile)
             let outcome = try await tools.run(
-                "pg_ctl", ["start", "-D", data.path, "-l", logFile.path, "-w", "-t", "60", "-o", "-p \(port)"])
+                "pg_ctl", ["start", "-D", place.path, "-l", logFile.path, "-w", "-t", "60", "-o", "-p \(port)"])
             if outcome.isSuccess { return }
             lastOutput = outcome.output + logTail()
             guard lastOutput.contains("Address already in use") else { break }
@@ -152,7 +168,7 @@ public struct LocalCluster: Sendable {
     private func endRemains(_ tools: ClusterTools) async throws {
         guard let found = postmaster() else { return }
         if ProcessIdentity.isAlive(found.pid), ProcessIdentity.isPostgres(found.pid) {
-            _ = try await tools.run("pg_ctl", ["stop", "-D", data.path, "-m", "immediate", "-w", "-t", "10"])
+            _ = try await tools.run("pg_ctl", ["stop", "-D", place.path, "-m", "immediate", "-w", "-t", "10"])
         }
         // A killed server that nobody waits for stays as a zombie, whose id makes the next one believe that it runs.
         if !ProcessIdentity.isAlive(found.pid) { remove(data.appending(path: "postmaster.pid")) }
@@ -216,7 +232,9 @@ public struct LocalCluster: Sendable {
         text(portFile).flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
     }
 
-    private func logTail() -> String { "\n" + (text(logFile) ?? "").split(separator: "\n").suffix(10).joined(separator: "\n") }
+    private func logTail() -> String {
+        "\n" + (text(logFile) ?? "").split(separator: "\n").suffix(10).joined(separator: "\n")
+    }
 
     /// The file's text; nil when there is none.
     private func text(_ file: URL) -> String? {

@@ -39,7 +39,8 @@ public struct Migrator: Sendable {
                     try await transaction.script(step.text)
                 } catch let fault as PostgresError {
                     throw PostgresError(
-                        fault.code, "\(step.name): \(fault.message)", sqlState: fault.sqlState, isTransient: fault.isTransient)
+                        fault.code, "\(step.name): \(fault.message)", sqlState: fault.sqlState,
+                        isTransient: fault.isTransient)
                 }
                 try await transaction.execute(
                     """
@@ -54,7 +55,8 @@ public struct Migrator: Sendable {
     /// The names of the files that have not run yet.
     public func pending(on database: Database) async throws -> [String] {
         try await database.transaction { transaction in
-            let exists = try await transaction.first("select to_regclass('public.naura_migration') is not null as found")
+            let exists = try await transaction.first(
+                "select to_regclass('public.naura_migration') is not null as found")
             guard try exists?.get("found") == true else { return steps.map(\.name) }
             return try await due(in: transaction).map(\.name)
         }

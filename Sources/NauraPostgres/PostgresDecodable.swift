@@ -76,9 +76,11 @@ extension Int64: PostgresDecodable {
         case 26: return Int64(try cell.integer(UInt32.self))
         case 1700:
             let text = try cell.numericText()
-            guard let value = Decimal(string: text), let whole = Int64(exactly: NSDecimalNumber(decimal: value).doubleValue)
+            guard let value = Decimal(string: text),
+                let whole = Int64(exactly: NSDecimalNumber(decimal: value).doubleValue)
             else { throw CellFault(found: "the number \(text)") }
-            return NSDecimalNumber(decimal: value).int64Value == whole ? whole : NSDecimalNumber(decimal: value).int64Value
+            return NSDecimalNumber(decimal: value).int64Value == whole
+                ? whole : NSDecimalNumber(decimal: value).int64Value
         default: throw cell.unexpected
         }
     }

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import NauraPostgres
+import NauraSchemas
 
 /// A database for one test, with all tables and no rows; dropped when the test's closure returns.
 ///
@@ -16,6 +17,11 @@ public enum TestDatabase {
     /// What tests without a server are skipped with.
     public static let requirement = "needs PostgreSQL, or NAURA_TEST_DATABASE_URL"
 
+    /// The files that make the tables.
+    public static let migrations: [(name: String, text: String)] = EmbeddedFiles.all.filter {
+        $0.name.hasSuffix(".sql")
+    }
+
     static let logger: Logger = {
         var logger = Logger(label: "naura.tests")
         logger.logLevel = .error
@@ -25,6 +31,7 @@ public enum TestDatabase {
     /// Runs `body` with a new database, and drops it afterwards.
     ///
     /// - Parameter connectionsMax: the pool's limit.
+    @discardableResult
     public static func with<R>(connectionsMax: Int = 4, _ body: (Database) async throws -> R) async throws -> R {
         try await withURL { url in
             let database = Database(
@@ -41,6 +48,7 @@ public enum TestDatabase {
     }
 
     /// Runs `body` with the address of a new database, and drops the database afterwards with all its sessions.
+    @discardableResult
     public static func withURL<R>(_ body: (String) async throws -> R) async throws -> R {
         let server = try await TestPostgresCluster.shared.prepared()
         let name = "naura_test_\(UUID().uuidString.lowercased().replacing("-", with: ""))"

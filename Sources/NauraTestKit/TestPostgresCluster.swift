@@ -1,7 +1,6 @@
 import Foundation
 import Logging
 import NauraPostgres
-import NauraSchemas
 
 /// The PostgreSQL server of this test process: a private cluster that is made at first use and vanishes with the process, or
 /// the server that `NAURA_TEST_DATABASE_URL` names.
@@ -41,7 +40,7 @@ public actor TestPostgresCluster {
         let database = Database(
             url: TestDatabase.address(of: template, at: url).absoluteString, connectionsMax: 1,
             applicationName: "naura tests", logger: TestDatabase.logger)
-        _ = try await Migrator(files: EmbeddedFiles.all).run(on: database)
+        _ = try await Migrator(files: TestDatabase.migrations).run(on: database)
         // A database that somebody is connected to cannot be copied.
         await database.close()
         return Prepared(url: url, template: template, administration: administration)
@@ -55,7 +54,11 @@ public actor TestPostgresCluster {
             return url
         }
         let directory = FileManager.default.temporaryDirectory.appending(path: "naura-test-\(UUID().uuidString)")
-        let cluster = LocalCluster(directory: directory, databaseName: "postgres", logger: TestDatabase.logger)
+        // Nothing here has to survive the machine, and each test makes and drops a database: beside a compiler that
+        // took two seconds a test with fsync.
+        let cluster = LocalCluster(
+            directory: directory, databaseName: "postgres", settings: ["fsync": "off", "full_page_writes": "off"],
+            logger: TestDatabase.logger)
         let url = try await cluster.ensureRunning()
         if let pid = cluster.processID { try Watchdog.start(ending: pid, removing: directory) }
         return url
