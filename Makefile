@@ -23,8 +23,9 @@ release: bootstrap ## an optimised build: .build/release/naura and the workers b
 format: ## rewrite the sources in the house format
 	swift format --in-place --parallel --recursive $(SOURCES)
 
-lint: ## fail on anything that is not in the house format
+lint: ## fail on anything that is not in the house format, or a file of ops/ that its checker refuses
 	swift format lint --strict --parallel --recursive $(SOURCES)
+	@ops/check
 
 test: ## everything CI runs: install, lint, build, all tests
 	@ops/bootstrap --test
