@@ -34,6 +34,19 @@ public struct ModelSignature: Sendable, Equatable {
         self.positions = positions
     }
 
+    /// The inputs of a model over `views`: their features one view after another, in file order.
+    ///
+    /// - Throws: ``ModelFault`` `untrainable` when two views have a feature of the same name.
+    public static func over(_ views: [FeatureViewDefinition]) throws(ModelFault) -> ModelSignature {
+        let inputs = views.flatMap { $0.features.map { ModelInput(name: $0.name, type: $0.type) } }
+        guard Set(inputs.map(\.name)).count == inputs.count else {
+            throw ModelFault(
+                .untrainable, "two of the views \(views.map(\.name).joined(separator: ", ")) have a feature of one name"
+            )
+        }
+        return try ModelSignature(inputs)
+    }
+
     /// Where `name` stands in a row, or nil when the model has no such input.
     public func position(of name: String) -> Int? { positions[name] }
 

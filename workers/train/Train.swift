@@ -1,1 +1,23 @@
-@main enum TrainWorker { static func main() async throws { print("train") } }
+// Folds reasons to train into at most one running training a model, and trains.
+
+import NauraData
+import NauraEvents
+import NauraModels
+import NauraRules
+import NauraStage
+import NauraStore
+
+@main enum TrainWorker {
+    static func main() async {
+        await Worker.run("train") { context in
+            let artifacts = try ArtifactStore(directory: context.configuration.artifacts)
+            return WorkerParts()
+                .stage(FoldNewData())
+                .stage(FoldMergedCode())
+                .stage(FoldDrift())
+                .stage(FoldRequests())
+                .runner(
+                    TrainModel(history: FeatureHistory(context.database), artifacts: artifacts, host: context.instance))
+        }
+    }
+}
