@@ -1,6 +1,7 @@
 import CRDKafka
 import Foundation
 import Logging
+import Synchronization
 
 /// One librdkafka client (`rd_kafka_t`), ended when the last user lets go of it.
 ///
@@ -10,6 +11,7 @@ final class ClientHandle: @unchecked Sendable {
     let pointer: OpaquePointer
     /// Opens when librdkafka has ended all its threads.
     let destroyed = Latch()
+    private let door = ConnectionDoor()
     private let name: String
 
     /// Starts a client whose happenings of the kinds `events` arrive as events on its queues.
@@ -22,9 +24,11 @@ final class ClientHandle: @unchecked Sendable {
             // librdkafka's sentence repeats the value, which may be a secret: only the key is told.
             throw KafkaError(.configuration, "librdkafka refuses the value of `\(key)`")
         }
+        door.install(in: configuration)
         rd_kafka_conf_set_events(configuration, events | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_ERROR)
         guard let pointer = rd_kafka_new(type, configuration, &text, text.count) else {
             rd_kafka_conf_destroy(configuration)
+            door.uninstall()
             throw KafkaError(.configuration, "librdkafka does not start: \(Self.string(text))")
         }
         self.pointer = pointer
@@ -36,13 +40,23 @@ final class ClientHandle: @unchecked Sendable {
         // Destroying waits for librdkafka's threads, and after a broker outage that can take for ever: it gets a
         // thread of its own, and whoever closes waits for `destroyed` with a limit.
         let address = UInt(bitPattern: pointer)
-        let destroyed = destroyed
+        let (door, destroyed) = (door, destroyed)
+        door.shut()
         let thread = Thread {
             rd_kafka_destroy_flags(OpaquePointer(bitPattern: address), RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+            door.uninstall()
             destroyed.open()
         }
         thread.name = "\(name)-end"
         thread.start()
+    }
+
+    /// Whether the client has met a cluster and lost all its connections since. It will make no new one.
+    ///
+    /// To be asked now and then, since asking is also how the first meeting is noticed.
+    var hasLostBrokers: Bool {
+        if !door.isArmed, clusterID != nil { door.arm() }
+        return door.isShut
     }
 
     /// The cluster id that the brokers last reported; nil before the first answer.

@@ -6,10 +6,8 @@ import Synchronization
 
 /// The thread behind a consumer, as seen from other threads. `ConsumerThread.swift` holds what it does itself.
 ///
-/// A client that has lost all its brokers is not kept: the partitions are lost, and a new client joins the group when
-/// a broker is there. librdkafka 2.8 corrupts its memory when a topic comes back under another id, which is what a
-/// memory-only broker does that was restarted (its issue 4964), and it crashes on that broker's answer to a fetch of
-/// a topic that is gone. A new client has nothing to mix up.
+/// A client that has lost all its connections is not kept (``ConnectionDoor`` says why): the partitions are lost, and a
+/// new client joins the group when a broker is there.
 final class ConsumerLoop: Sendable {
     /// How long the owner of revoked partitions may take to finish.
     static let revocationLimit: Duration = .seconds(15)

@@ -31,7 +31,7 @@ extension ConsumerLoop {
                 }
                 if rd_kafka_consumer_closed(client.pointer) == 1 || clock.now >= deadline { return .closed }
             }
-            (isClosing ? closing : queue).poll(limit: isClosing ? 20 : 100) { event in
+            (isClosing ? closing : queue).poll(limit: isClosing ? 20 : 50) { event in
                 isLost = handle(event, client) || isLost
             }
             finishRevocation(client)
@@ -39,7 +39,7 @@ extension ConsumerLoop {
                 nextCheck = clock.now + .seconds(1)
                 isLost = check(client) || isLost
             }
-            if isLost { return isClosing ? .closed : .brokerLost }
+            if isLost || client.hasLostBrokers { return isClosing ? .closed : .brokerLost }
         }
     }
 
@@ -52,6 +52,8 @@ extension ConsumerLoop {
             }
             return (state.held, state.commits, state.revocation?.partitions ?? [])
         }
+        fault(KafkaError(.brokerUnavailable, "all connections are lost", isTransient: true))
+        state.withLock { $0.isBrokerAway = true }
         fail(commits, KafkaError(.notAssigned, "the broker was lost before it answered"))
         if !held.isEmpty {
             revoke(held.keys.filter { !told.contains($0) }, isLost: true)
@@ -108,10 +110,7 @@ extension ConsumerLoop {
         case RD_KAFKA_EVENT_ERROR:
             fault(KafkaError(event.error, while: event.errorText))
             if event.error == RD_KAFKA_RESP_ERR__FATAL { return true }
-            guard event.error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN else { return false }
-            state.withLock { $0.isBrokerAway = true }
-            // One that never met a broker has nothing to forget, and goes on trying.
-            return client.clusterID != nil
+            if event.error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN { state.withLock { $0.isBrokerAway = true } }
         default: break
         }
         return false

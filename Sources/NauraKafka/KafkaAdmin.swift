@@ -135,15 +135,25 @@ public final class KafkaAdmin: Sendable {
     }
 
     private func answer<R>(_ question: (ClientHandle) throws(KafkaError) -> R) -> Result<R, KafkaError> {
-        guard let client = client.withLock({ $0 }) else { return .failure(KafkaError(.closed, "the admin is closed")) }
         do throws(KafkaError) {
+            let client = try current()
+            defer { drain(client) }
             let result = try question(client)
-            drain(client)
             return .success(result)
         } catch {
-            drain(client)
             return .failure(error)
         }
+    }
+
+    /// The client to ask with: a new one where the last has lost its brokers.
+    private func current() throws(KafkaError) -> ClientHandle {
+        guard let client = client.withLock({ $0 }) else { throw KafkaError(.closed, "the admin is closed") }
+        guard client.hasLostBrokers else { return client }
+        let next = try ClientHandle(RD_KAFKA_PRODUCER, settings: configuration.adminSettings(), events: 0)
+        self.client.withLock { client in
+            if client != nil { client = next }
+        }
+        return next
     }
 
     /// Takes librdkafka's messages, which would pile up otherwise.

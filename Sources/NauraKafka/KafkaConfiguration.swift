@@ -54,7 +54,7 @@ public struct KafkaConfiguration: Sendable, CustomStringConvertible {
         [
             ("bootstrap.servers", brokers), ("client.id", clientID), ("socket.nagle.disable", "true"),
             ("socket.keepalive.enable", "true"), ("socket.timeout.ms", "10000"),
-            ("socket.connection.setup.timeout.ms", "5000"), ("reconnect.backoff.ms", "100"),
+            ("socket.connection.setup.timeout.ms", "5000"), ("reconnect.backoff.ms", "200"),
             ("reconnect.backoff.max.ms", "1000"), ("topic.metadata.refresh.interval.ms", "5000"),
             ("topic.metadata.propagation.max.ms", "5000"), ("log.connection.close", "false"), ("log.queue", "true"),
         ] + security.settings

@@ -44,7 +44,9 @@ enum ProcessIdentity {
         else { return nil }
         // After the name, which may hold anything: state, then 18 more, then the start time (proc(5), field 22).
         let fields = text[text.index(after: nameEnd)...].split(separator: " ")
-        guard fields.count > 19, fields[0] != "Z", fields[0] != "X" else { return nil }
+        guard fields.count > 19, fields[0] != "X" else { return nil }
+        // A dead leader whose threads are still ending holds its ports; only the last one's end closes them (field 20).
+        if fields[0] == "Z", fields[17] == "1" || fields[17] == "0" { return nil }
         return String(fields[19])
     }
 
@@ -83,7 +85,8 @@ enum FreePort {
     /// Whether `port` can be listened on now.
     static func isFree(_ port: Int) -> Bool {
         #if os(Linux)
-            let stream = Int32(SOCK_STREAM.rawValue)
+            // A child that another thread starts at this moment would otherwise keep the port.
+            let stream = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
         #else
             let stream = SOCK_STREAM
         #endif

@@ -42,7 +42,7 @@ final class ProducerLoop: Sendable {
     }
 
     /// Whether librdkafka has given the client up.
-    var isBroken: Bool { state.withLock { $0.isBroken || $0.queue == nil } }
+    var isBroken: Bool { state.withLock { $0.isBroken || $0.queue?.client.hasLostBrokers != false } }
 
     var clusterID: String? { state.withLock(\.queue)?.client.clusterID }
 
@@ -181,7 +181,9 @@ extension ProducerLoop {
         let client = queue.client
         var isPurged = false
         while true {
-            queue.poll(limit: 100) { handle($0, client) }
+            queue.poll(limit: 50) { handle($0) }
+            // Not kept; `ConnectionDoor` says why.
+            if client.hasLostBrokers { state.withLock { $0.isBroken = true } }
             let (deadline, isBroken) = state.withLock { ($0.endDeadline, $0.isBroken) }
             guard deadline != nil || isBroken else { continue }
             if endIfEmpty(client) { break }
@@ -212,15 +214,13 @@ extension ProducerLoop {
         }
     }
 
-    private func handle(_ event: EventHandle, _ client: ClientHandle) {
+    private func handle(_ event: EventHandle) {
         switch event.type {
         case RD_KAFKA_EVENT_DR: reports(event)
         case RD_KAFKA_EVENT_LOG: event.log(to: logger)
         case RD_KAFKA_EVENT_ERROR:
             let error = KafkaError(event.error, while: event.errorText)
-            // A client that has lost all its brokers is not kept; see `ConsumerLoop` for librdkafka's reasons.
-            let isLost = event.error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && client.clusterID != nil
-            if isLost || event.error == RD_KAFKA_RESP_ERR__FATAL { state.withLock { $0.isBroken = true } }
+            if event.error == RD_KAFKA_RESP_ERR__FATAL { state.withLock { $0.isBroken = true } }
             guard state.withLock({ $0.faultsTold.insert(error.code).inserted }) else { return }
             logger.warning("producer has trouble", metadata: ["error": "\(error)"])
         default: break

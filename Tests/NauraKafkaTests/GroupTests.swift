@@ -4,7 +4,7 @@ import NauraTestKit
 import Synchronization
 import Testing
 
-@Suite(.enabled(if: TestBroker.isAvailable, "needs the program tansu"), .timeLimit(.minutes(1)))
+@Suite(.enabled(if: TestBroker.isAvailable, "needs the program tansu"), .timeLimit(.minutes(2)))
 struct GroupTests {
     @Test("two members share the partitions, and each record is handled by one of them")
     func sharing() async throws {
@@ -12,9 +12,12 @@ struct GroupTests {
         let topic = try await broker.makeTopic()
         let group = TestBroker.uniqueName("group")
         let producer = try KafkaProducer(configuration: broker.configuration)
-        let one = try Member(broker.configuration, group: group, topics: [topic])
+        // On a busy machine a member may miss its heartbeats for two seconds, and would read some records again.
+        var configuration = broker.configuration
+        configuration.sessionTimeout = .seconds(10)
+        let one = try Member(configuration, group: group, topics: [topic])
         await one.wait { $0.held.count == 4 }
-        let two = try Member(broker.configuration, group: group, topics: [topic])
+        let two = try Member(configuration, group: group, topics: [topic])
         await two.wait { $0.held.count == 2 }
         await one.wait { $0.held.count == 2 }
         #expect(one.state.held.isDisjoint(with: two.state.held))
@@ -29,7 +32,8 @@ struct GroupTests {
             }
         }
         let numbers = (one.state.records + two.state.records).map { Int(text($0.value)) ?? -1 }.sorted()
-        #expect(numbers == Array(0..<400))
+        let isCalm = (one.state.revocations + two.state.revocations).allSatisfy { !$0.lost }
+        #expect(isCalm ? numbers == Array(0..<400) : Set(numbers) == Set(0..<400))
         await one.close()
         await two.wait { $0.held.count == 4 }
         await two.close()
@@ -43,24 +47,27 @@ struct GroupTests {
         let group = TestBroker.uniqueName("group")
         let producer = try KafkaProducer(configuration: broker.configuration)
         let gate = Gate()
-        let slow = try Member(broker.configuration, group: group, topics: [topic], batch: 10) { _ in
+        var configuration = broker.configuration
+        configuration.sessionTimeout = .seconds(10)
+        let slow = try Member(configuration, group: group, topics: [topic], batch: 10) { _ in
             await gate.pass()
         }
         await slow.wait { $0.held.count == 2 }
-        try await producer.send((0..<40).map { message(topic, $0) })
+        try await producer.send((0..<400).map { message(topic, $0) })
         await gate.waitForVisitors(2)
-        let next = try Member(broker.configuration, group: group, topics: [topic], batch: 10)
+        let next = try Member(configuration, group: group, topics: [topic], batch: 10)
         await slow.wait { $0.leaving.count == 1 }
         #expect(next.state.held.isEmpty && slow.state.records.isEmpty, "the open batch keeps the partition")
         gate.open()
         await next.wait { $0.held.count == 1 }
         await slow.wait { $0.held.count == 1 }
-        #expect(slow.state.failedCommits.isEmpty)
         let moved = try #require(next.state.held.first)
         let before = slow.state.records.filter { $0.partition == moved.partition }.map(\.offset).max() ?? -1
         await next.wait { !$0.records.isEmpty }
-        let first = next.state.records.map(\.offset).min()
-        #expect(first == before + 1, "the next owner begins where the last one's commit stands")
+        let first = try #require(next.state.records.map(\.offset).min())
+        // A machine so busy that a member is taken for dead makes it read again; nothing may be skipped even then.
+        let isCalm = slow.state.revocations.allSatisfy { !$0.lost } && slow.state.failedCommits.isEmpty
+        #expect(isCalm ? first == before + 1 : first <= before + 1, "the next owner begins where the commit stands")
         await slow.close()
         await next.close()
         await producer.close()
@@ -95,6 +102,7 @@ struct GroupTests {
         let topic = try await broker.makeTopic(partitions: 2)
         let group = TestBroker.uniqueName("group")
         var configuration = broker.configuration
+        configuration.sessionTimeout = .seconds(10)
         configuration.backlogRecordsMax = 100
         configuration.backlogKilobytesMax = 100
         let producer = try KafkaProducer(configuration: configuration)

@@ -2,7 +2,7 @@ import NauraKafka
 import NauraTestKit
 import Testing
 
-@Suite(.enabled(if: TestBroker.isAvailable, "needs the program tansu"), .timeLimit(.minutes(1)))
+@Suite(.enabled(if: TestBroker.isAvailable, "needs the program tansu"), .timeLimit(.minutes(2)))
 struct ProducerTests {
     @Test("a key's partition is the one that Java's client chooses")
     func partitioner() async throws {
