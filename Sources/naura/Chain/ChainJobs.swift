@@ -2,7 +2,9 @@
 enum ChainJobs {
     /// The stages of `train` that turn an event into triggers; an event that one of them has handled without leaving a
     /// trigger concerns no model.
-    static let triggerStages: Set<String> = []
+    static let triggerStages: Set<String> = [
+        "train-new-data", "train-code-merged", "train-drift-alert", "train-retrain-due",
+    ]
 
     /// Whether a failed job of `kind` ends the chain: telling people is no part of it.
     static func carriesTheChain(_ kind: String) -> Bool { !kind.hasPrefix("notify") }

@@ -197,6 +197,14 @@ actor Laptop {
         _ = consume lock
     }
 
+    /// Ends what runs in `folder`, and removes it with all its data.
+    static func destroy(_ folder: StateFolder, say: @escaping @Sendable (String) -> Void) async throws {
+        try await endLeftovers(in: folder, say: say)
+        // The cluster's data may lie elsewhere, where the system user `postgres` can reach them.
+        try await LocalCluster(directory: URL(fileURLWithPath: folder.database), logger: Connection.quiet).destroy()
+        try FileManager.default.removeItem(atPath: folder.path)
+    }
+
     private func note(_ stage: UpRecord.Stage, _ message: String) throws {
         guard record.stage != stage || record.message != message else { return }
         record.stage = stage
