@@ -1,1 +1,15 @@
-@main enum RolloutWorker { static func main() async throws { print("rollout") } }
+import NauraStage
+
+/// Shifts traffic to promoted versions on evidence, and takes it back on evidence.
+///
+/// Configuration: that of every worker, see `WorkerConfiguration`. What a rollout may do stands in the project file.
+@main enum RolloutWorker {
+    static func main() async {
+        await Worker.run("rollout") { _ in
+            WorkerParts()
+                .stage(StartRollout())
+                .stage(WeighEvidence())
+                .runner(LookAtRollout())
+        }
+    }
+}
