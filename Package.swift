@@ -118,13 +118,13 @@ let package = Package(
         // Workers.
         worker("validate"),
         worker("featurize"),
-        worker("schedule"),
+        worker("schedule", [lifecycle]),
         worker("train", ["NauraModels"]),
         worker("promote", ["NauraModels"]),
         worker("rollout"),
         worker("serve", ["NauraServing", "NauraModels", lifecycle]),
         worker("monitor", ["NauraModels"]),
-        worker("notify", [asyncHTTPClient, nioCore]),
+        worker("notify", [asyncHTTPClient, nioCore, lifecycle]),
         worker("api", ["NauraAPI", lifecycle]),
 
         // The command line.

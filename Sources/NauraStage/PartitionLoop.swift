@@ -146,7 +146,13 @@ final class PartitionLoop: Sendable {
                         return
                     }
                     tries += 1
-                    if await bury(item, after: error, tries: tries) {
+                    if item.event == nil {
+                        // Not even the dead letter could be written. It must not be lost, so the partition waits.
+                        logger.error("a dead letter could not be filed", metadata: ["error": "\(error)"])
+                        try await Task.sleep(for: .seconds(min(tries, 10)))
+                        continue
+                    }
+                    if bury(after: error, tries: tries) {
                         try await settle(
                             [item.buried(by: error, tries: tries, at: stage.name)], logger: logger)
                         return
@@ -177,7 +183,7 @@ final class PartitionLoop: Sendable {
     }
 
     /// Whether `error` ends the event's tries.
-    private func bury(_ item: Opened, after error: any Error, tries: Int) async -> Bool {
+    private func bury(after error: any Error, tries: Int) -> Bool {
         error is Rejection || error is EventFault || tries >= context.settings.triesMax
     }
 

@@ -142,23 +142,23 @@ create table ledger.broker (
 
 -- Raises NA001 when the stream was taken by another owner: the transaction of a zombie ends here. `taken` numbers
 -- follow, and `sent_up_to` is what Kafka has acknowledged since.
-create function ledger.advance(stream int, mine bigint, expected bigint, taken bigint, sent_up_to bigint)
+create function ledger.advance(held_id int, mine bigint, expected bigint, taken bigint, sent_up_to bigint)
 returns void language plpgsql as $$
 begin
     update ledger.stream set next = next + taken, sent = greatest(sent, sent_up_to)
-    where id = stream and epoch = mine and next = expected;
+    where id = held_id and epoch = mine and next = expected;
     if not found then
-        raise exception 'stream % is no longer held with epoch %', stream, mine using errcode = 'NA001';
+        raise exception 'stream % is no longer held with epoch %', held_id, mine using errcode = 'NA001';
     end if;
 end $$;
 
 -- Raises NA002 when the job's lease was lost: a zombie's settlement ends here.
-create function ledger.settle_job(job bigint, mine bigint) returns void language plpgsql as $$
+create function ledger.settle_job(held_id bigint, mine bigint) returns void language plpgsql as $$
 begin
     update ledger.job set state = 'done', ended_at = now(), lease_until = null, progress = null
-    where id = job and epoch = mine and state = 'running';
+    where id = held_id and epoch = mine and state = 'running';
     if not found then
-        raise exception 'the lease of job % with epoch % is lost', job, mine using errcode = 'NA002';
+        raise exception 'the lease of job % with epoch % is lost', held_id, mine using errcode = 'NA002';
     end if;
 end $$;
 

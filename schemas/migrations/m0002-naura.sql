@@ -388,6 +388,8 @@ create table naura.prediction (
     features jsonb not null,
     score double precision,
     at timestamptz not null,
+    -- Came after its window had closed, and counts in none.
+    is_late boolean not null default false,
     primary key (model, id)
 );
 create index prediction_at on naura.prediction (model, at);
@@ -409,6 +411,8 @@ create table naura.monitor_window (
     end_at timestamptz not null,
     state text not null default 'open' check (state in ('open', 'closed')),
     rows bigint not null default 0,
+    -- Rows that came after the window had closed.
+    late_rows bigint not null default 0,
     -- Counts per column in the bins of the version's reference.
     counts jsonb not null default '{}',
     statistics jsonb,
@@ -440,6 +444,7 @@ create table naura.notification (
     subject text not null,
     body text not null,
     event_id text not null,
+    event_type text not null,
     sent_at timestamptz,
     unique (channel, dedupe)
 );
