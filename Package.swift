@@ -142,6 +142,11 @@ let package = Package(
             dependencies: ["NauraStage", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents", "NauraSchemas", log],
             path: "Benchmarks/runtime", swiftSettings: strict, linkerSettings: linking),
 
+        // A worker that does what a test tells it, for the runtime's tests.
+        .executableTarget(
+            name: "probe-worker", dependencies: ["NauraStage", "NauraLedger", "NauraPostgres", "NauraEvents"],
+            path: "Tests/ProbeWorker", swiftSettings: strict, linkerSettings: linking),
+
         // Tests: units a room, one server, the composed system.
         .testTarget(
             name: "NauraRulesTests", dependencies: ["NauraRules"], exclude: ["Fixtures"], swiftSettings: optimised),
@@ -163,7 +168,7 @@ let package = Package(
                 "NauraStage", "NauraLedger", "NauraStore", "NauraServing", "NauraAPI", "NauraTestKit", "NauraModels",
                 "NauraData", asyncHTTPClient, nioCore, "NauraKafka", "NauraPostgres", "NauraEvents", "NauraRules",
                 "validate", "featurize", "schedule", "train", "promote", "rollout", "serve", "monitor", "notify",
-                "api",
+                "api", "probe-worker", log,
             ], swiftSettings: strict),
         .testTarget(
             name: "PipelineTests",

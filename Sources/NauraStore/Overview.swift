@@ -252,7 +252,7 @@ public enum Overview {
         let rows = try await database.query(
             """
             select w.model, w.version, w.start_at, w.end_at, w.rows, c.column_name, c.method, c.statistic, c.threshold,
-                c.statistic > c.threshold as is_drifted
+                coalesce(c.is_drifted, c.statistic > c.threshold) as is_drifted
             from (
                 select distinct on (model) * from naura.monitor_window
                 where state = 'closed' and statistics is not null and (\(model)::text is null or model = \(model))
@@ -261,7 +261,8 @@ public enum Overview {
             cross join lateral (
                 select e ->> 'name' as column_name, e ->> 'method' as method,
                     (e ->> 'statistic')::double precision as statistic,
-                    (e ->> 'threshold')::double precision as threshold
+                    (e ->> 'threshold')::double precision as threshold,
+                    (e ->> 'is_drifted')::boolean as is_drifted
                 from jsonb_array_elements(
                     case jsonb_typeof(w.statistics) when 'array' then w.statistics
                     else coalesce(w.statistics -> 'columns', '[]'::jsonb) end) e
