@@ -3,6 +3,7 @@ import NauraEvents
 import NauraLedger
 import NauraPostgres
 import NauraRules
+import NauraStage
 import NauraStore
 import NauraTestKit
 import Testing
@@ -212,7 +213,8 @@ struct RolloutTests {
                 try await RolloutEvidence.current(of: id, step: 0, in: $0)
             }
             let error = try #require(evidence[.error])
-            #expect([error.canaryUnits, error.canaryBad, error.baselineUnits, error.baselineBad] == [10, 1, 50, 1])
+            #expect(error.canaryUnits == 10 && error.canaryBad == 1)
+            #expect(error.baselineUnits == 50 && error.baselineBad == 1)
             var harm = HarmEvidence()
             harm.add(isCanary: true, weight: 0.05)
             harm.add(isCanary: false, weight: 0.05)
