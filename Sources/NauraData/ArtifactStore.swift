@@ -55,6 +55,14 @@ public struct ArtifactStore: Sendable {
         }
     }
 
+    /// Where files are written that the store may come to hold; see ``adopt(_:)``.
+    public var writingDirectory: String { "\(directory)/writing" }
+
+    /// Takes a file that was fetched into ``writingDirectory``, without copying it.
+    public func adopt(_ file: DataSource.FetchedFile) throws(DataFault) {
+        try FileSystem.removing(file.path) { () throws(DataFault) in try settle(file.path, as: file.sha256) }
+    }
+
     /// The path of the bytes called `sha256`, after reading them through to see that they are still the same.
     ///
     /// - Throws: ``DataFault`` `artifact-missing`, or `checksum` when they have changed.
@@ -90,11 +98,11 @@ public struct ArtifactStore: Sendable {
     /// - Returns: how many were removed.
     @discardableResult
     public func sweep(olderThan seconds: Double = 86_400, now: Date) throws(DataFault) -> Int {
-        try FileSystem.sweep("\(directory)/writing", untouchedSince: now.addingTimeInterval(-seconds))
+        try FileSystem.sweep(writingDirectory, untouchedSince: now.addingTimeInterval(-seconds))
     }
 
     /// A path under `writing/` that no other writer uses.
-    func temporaryPath() -> String { "\(directory)/writing/\(UUID().uuidString)" }
+    func temporaryPath() -> String { "\(writingDirectory)/\(UUID().uuidString)" }
 
     private func settle(_ temporary: String, as name: String) throws(DataFault) {
         let folder = "\(directory)/sha256/\(name.prefix(2))"

@@ -20,6 +20,9 @@ public enum DataSource {
         public let sha256: String
         /// Its size.
         public let bytes: Int64
+
+        /// Removes the copy, where it still is.
+        public func remove() { unlink(path) }
     }
 
     /// Copies what lies at `uri` into a new file in `directory`, with its SHA-256 and size made on the way.

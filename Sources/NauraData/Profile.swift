@@ -13,6 +13,17 @@ public struct Profile: Codable, Sendable, Equatable {
         self.columns = columns
     }
 
+    /// The profile as an event carries it: a record in Kafka holds a million bytes, so that wide files lose their most
+    /// frequent values, and very wide ones all but the first columns.
+    public var summary: Profile {
+        var summary = Profile(rows: rows, columns: Array(columns.prefix(2_000)))
+        for index in summary.columns.indices {
+            let top = summary.columns[index].top
+            summary.columns[index].top = columns.count > 200 ? [] : Array(top.prefix(5))
+        }
+        return summary
+    }
+
     /// The column called `name`, if there is one.
     public func column(_ name: String) -> ColumnProfile? { columns.first { $0.name == name } }
 }

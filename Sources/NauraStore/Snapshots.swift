@@ -168,6 +168,11 @@ public enum Snapshots {
         try await settle(snapshot, as: .duplicate, content, violations: nil, in: transaction)
     }
 
+    /// Keeps every project from being applied until the transaction ends.
+    public static func lockDataset(of snapshot: Snapshot, in transaction: Transaction) async throws {
+        _ = try await Datasets.lock(snapshot.dataset, in: transaction)
+    }
+
     /// Makes the rows of a validated snapshot readable. A ready one stays ready.
     public static func makeReady(_ snapshot: Snapshot, in transaction: Transaction) async throws {
         try await transaction.execute(
