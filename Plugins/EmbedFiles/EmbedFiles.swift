@@ -15,11 +15,13 @@ struct EmbedFiles: BuildToolPlugin {
             .filter { kinds.contains($0.pathExtension) }
             .sorted { $0.path < $1.path }
         let output = context.pluginWorkDirectoryURL.appending(path: "EmbeddedFiles.swift")
+        // Others read the schemas and migrations; a room's own pages concern nobody else.
+        let visibility = target.name == "NauraSchemas" ? "public" : "internal"
         return [
             .buildCommand(
                 displayName: "Embedding \(inputs.count) files of \(target.name)",
                 executable: try context.tool(named: "embed-files").url,
-                arguments: [output.path, folder.path] + inputs.map(\.path),
+                arguments: [output.path, visibility, folder.path] + inputs.map(\.path),
                 inputFiles: inputs, outputFiles: [output])
         ]
     }

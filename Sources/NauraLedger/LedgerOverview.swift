@@ -1,6 +1,7 @@
 // What people and programs ask of the ledger: the latest events, who works, what waits, what failed.
 
 import Foundation
+import NauraEvents
 import NauraPostgres
 
 /// An event as lists show it.
@@ -108,6 +109,14 @@ public struct StatusReport: Codable, Sendable, Equatable {
     public let outboxDepth: Int
     public let deadLetters: Int
 
+    public init(workers: [WorkerRow], broker: ServerRow, database: ServerRow, outboxDepth: Int, deadLetters: Int) {
+        self.workers = workers
+        self.broker = broker
+        self.database = database
+        self.outboxDepth = outboxDepth
+        self.deadLetters = deadLetters
+    }
+
     private enum CodingKeys: String, CodingKey {
         case workers, broker, database
         case outboxDepth = "outbox_depth"
@@ -119,7 +128,8 @@ public struct StatusReport: Codable, Sendable, Equatable {
 public enum LedgerOverview {
     /// The latest `limit` events, oldest first.
     ///
-    /// Each stream gives its own latest by its key, so that the cost does not grow with the outbox.
+    /// Each stream gives its own latest by its key, so that the cost does not grow with the outbox. An event that a
+    /// foreign source published through the outbox stands in two tables and is listed once.
     /// - Parameters:
     ///   - type: only events of this type.
     ///   - root: only events of the chain that this event began.
@@ -136,8 +146,9 @@ public enum LedgerOverview {
                     order by number desc limit \(limit)) o
                 union all
                 select * from (
-                    select event_id, type, subject, source, time, cause_id, root_id, 0 from ledger.foreign_event
-                    where \(type)::text is null or type = \(type)
+                    select event_id, type, subject, source, time, cause_id, root_id, 0 from ledger.foreign_event e
+                    where (\(type)::text is null or type = \(type))
+                    and not exists (select 1 from ledger.outbox o where o.event_id = e.event_id)
                     order by received_at desc limit \(limit)) f
             ) latest order by time desc, number desc, event_id limit \(limit)
             """)
@@ -154,11 +165,24 @@ public enum LedgerOverview {
                 from ledger.outbox where root_id = \(root) or event_id = \(root)
                 union all
                 select event_id, type, subject, source, time, cause_id, root_id, 0, 0
-                from ledger.foreign_event where root_id = \(root) or event_id = \(root)
+                from ledger.foreign_event e
+                where (root_id = \(root) or event_id = \(root))
+                and not exists (select 1 from ledger.outbox o where o.event_id = e.event_id)
             ) chain where \(type)::text is null or type = \(type)
             order by time, stream_id, number limit \(limit)
             """)
         return try rows.map(event)
+    }
+
+    /// The event `id` as the outbox holds it; nil when it does not.
+    public static func published(_ id: EventID, in database: Database) async throws -> EncodedEvent? {
+        let row = try await database.query(
+            """
+            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body
+            from ledger.outbox where event_id = \(id.rawValue) limit 1
+            """
+        ).first
+        return try row.map(Outbox.event)
     }
 
     /// The latest event of each type, among the latest 200 of each stream.

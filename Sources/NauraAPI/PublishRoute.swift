@@ -1,0 +1,103 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import NauraEvents
+import NauraLedger
+import NauraPostgres
+
+/// `POST /api/v1/events/{type}`: an event through the outbox, safe when the answer comes.
+///
+/// The body is the payload; or a whole CloudEvent, structured (`application/cloudevents+json`) or with `ce-` headers.
+struct PublishRoute: Sendable {
+    let database: Database
+
+    /// Kafka refuses records over 1 MiB; headers and key need some of it.
+    static let bodyBytesMax = 900_000
+    static let source = "/naura/api"
+
+    private struct Accepted: Encodable {
+        let id: String
+        let type: String
+        let subject: String
+        /// True when the same request had been accepted before.
+        let repeated: Bool
+    }
+
+    func publish(_ request: Request, type name: String) async throws -> Response {
+        let type = EventType(name)
+        try checkPublishable(type)
+        let contentType = (request.headers[.contentType] ?? "").lowercased()
+        // Browsers ask before they send these types to another site's address; without that, any page could publish.
+        guard contentType.hasPrefix("application/json") || contentType.hasPrefix("application/cloudevents+json") else {
+            throw APIError(
+                .unsupportedMediaType, .unsupportedMediaType,
+                "expected the content type application/json or application/cloudevents+json")
+        }
+        let buffer = try await request.body.collect(upTo: Self.bodyBytesMax)
+        let event: EncodedEvent
+        do throws(EventFault) {
+            event = try read(Array(buffer.readableBytesView), type: type, headers: request.headers, contentType)
+        } catch {
+            throw APIError(error)
+        }
+        let isNew = try await Publisher.publish(event, in: database)
+        if !isNew, let earlier = try await LedgerOverview.published(event.envelope.id, in: database),
+            earlier.body != event.body || earlier.envelope.type != type
+        {
+            throw APIError(
+                .unprocessableContent, .keyReused,
+                "the event \(event.envelope.id) was published before with another body; use another key")
+        }
+        let envelope = event.envelope
+        return try JSONAnswer.response(
+            Accepted(id: envelope.id.rawValue, type: name, subject: envelope.subject, repeated: !isNew),
+            status: .accepted)
+    }
+
+    private func checkPublishable(_ type: EventType) throws {
+        guard let entry = EventCatalogue.entry(for: type) else {
+            let known = EventCatalogue.entries.filter { $0.producers.contains("api") }.map(\.type.rawValue)
+            throw APIError(
+                .notFound, Self.unknownType,
+                "`\(type)` is no event of Naura; clients publish \(known.joined(separator: ", "))")
+        }
+        guard entry.producers.contains("api") else {
+            throw APIError(
+                .forbidden, .notPublishable,
+                "`\(type)` is said by \(entry.producers.joined(separator: ", ")) alone")
+        }
+    }
+
+    private static let unknownType = APIError.Code(rawValue: EventFault.Code.unknownType.rawValue)
+
+    private func read(
+        _ body: [UInt8], type: EventType, headers: HTTPFields, _ contentType: String
+    ) throws(EventFault) -> EncodedEvent {
+        if contentType.hasPrefix("application/cloudevents+json") {
+            return try checked(EncodedEvent.decodeStructured(body: body, topic: type.rawValue, recordTime: .now))
+        }
+        let attributes = headers.filter { $0.name.canonicalName.hasPrefix("ce-") }
+        if !attributes.isEmpty {
+            let binary = attributes.map { field in
+                (name: "ce_" + field.name.canonicalName.dropFirst(3), value: Array(field.value.utf8))
+            }
+            return try checked(
+                EncodedEvent.decode(headers: binary, body: body, topic: type.rawValue, recordTime: .now))
+        }
+        let subject = try EventCatalogue.payload(of: type, body: body).subject
+        let id: EventID
+        if let key = headers[HTTPField.Name("idempotency-key")!], !key.isEmpty {
+            id = .derived(stage: "api", type: type, subject: subject, about: key)
+        } else {
+            id = .random()
+        }
+        return EncodedEvent(
+            envelope: Envelope(id: id, type: type, source: Self.source, subject: subject, time: .now), body: body)
+    }
+
+    /// A whole event's payload is checked like a bare one: the client hears of a fault at once.
+    private func checked(_ event: EncodedEvent) throws(EventFault) -> EncodedEvent {
+        _ = try EventCatalogue.payload(of: event.envelope.type, body: event.body)
+        return event
+    }
+}
