@@ -96,6 +96,30 @@ public final class KafkaAdmin: Sendable {
         }
     }
 
+    /// What `group` has committed in `topic`: by partition the next offset to read; partitions without a commit are left
+    /// out.
+    ///
+    /// - Throws: ``KafkaError`` `topic-missing` when there is no such topic.
+    public func committedOffsets(
+        of group: String, topic: String, within limit: Duration = .seconds(5)
+    ) async throws(KafkaError) -> [Int32: Int64] {
+        let settings = configuration.consumerSettings(group: group, instance: nil)
+        return try await ask { client throws(KafkaError) in
+            guard let partitions = try Self.describe(client, limit: limit).topics[topic] else {
+                throw KafkaError(.topicMissing, "topic `\(topic)`", isTransient: true)
+            }
+            // Asked as a member would ask, without becoming one: only who subscribes joins the group.
+            let reader = try ClientHandle(RD_KAFKA_CONSUMER, settings: settings, events: 0)
+            let list = PartitionList((0..<partitions).map { TopicPartition(topic: topic, partition: Int32($0)) })
+            let error = rd_kafka_committed(reader.pointer, list.pointer, Int32(limit.milliseconds))
+            guard error == RD_KAFKA_RESP_ERR_NO_ERROR else {
+                throw KafkaError(error, while: "asking for the offsets of \(group)")
+            }
+            let known = PartitionList.read(list.pointer).filter { $0.offset >= 0 }
+            return Dictionary(uniqueKeysWithValues: known.map { ($0.partition.partition, $0.offset) })
+        }
+    }
+
     /// Waits until a broker answers, however long that takes; says so once when it has to wait.
     ///
     /// - Returns: what the cluster said.

@@ -80,10 +80,13 @@ public final class KafkaPartition: Sendable {
         queue.withLock { $0 != nil } && !positions.withLock(\.isLost)
     }
 
-    /// Records behind: the broker's last known end of the partition less the next record to be read.
-    ///
-    /// nil until the broker has told both.
-    var lag: Int64? {
+    /// The offset of the oldest record that the broker keeps; nil until a fetch has told it.
+    public var beginning: Int64? { watermarks?.low }
+
+    /// The offset that the next record of the partition gets, as of the last fetch; nil until one has told it.
+    public var end: Int64? { watermarks?.high }
+
+    private var watermarks: (low: Int64, high: Int64)? {
         var low: Int64 = -1
         var high: Int64 = -1
         guard let queue = queue.withLock({ $0 }),
@@ -91,6 +94,14 @@ public final class KafkaPartition: Sendable {
                 queue.client.pointer, topicPartition.topic, topicPartition.partition, &low, &high)
                 == RD_KAFKA_RESP_ERR_NO_ERROR, high >= 0
         else { return nil }
+        return (low, high)
+    }
+
+    /// Records behind: the broker's last known end of the partition less the next record to be read.
+    ///
+    /// nil until the broker has told both.
+    var lag: Int64? {
+        guard let (low, high) = watermarks else { return nil }
         return positions.withLock { positions in
             guard let start = positions.next ?? positions.committed else { return nil }
             return max(0, high - max(start, low))

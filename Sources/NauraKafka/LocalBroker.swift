@@ -97,14 +97,6 @@ public struct LocalBroker: Sendable {
         }
     }
 
-    /// Ends the broker if ours runs, without waiting and without a word: for a process that is itself about to end.
-    public func stopAtExit() {
-        guard case .success(let last?) = Result(catching: record),
-            ProcessIdentity.isRunning(last.pid, startedAt: last.startedAt)
-        else { return }
-        kill(last.pid, SIGKILL)
-    }
-
     // MARK: - State
 
     private var recordFile: URL { directory.appending(path: "broker.json") }

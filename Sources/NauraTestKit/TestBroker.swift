@@ -1,6 +1,6 @@
 import Foundation
+import Logging
 import NauraKafka
-import Synchronization
 
 /// A real broker for tests: a `tansu` process on a free port of 127.0.0.1, ended with the test process.
 ///
@@ -23,10 +23,11 @@ public final class TestBroker: Sendable {
 
     /// Starts a broker of one's own.
     public init() async throws {
-        let directory = TestBrokerFolders.make()
+        let directory = try TestProcesses.folder().appending(path: "broker-\(UUID().uuidString.prefix(8))")
         broker = LocalBroker(directory: directory)
         brokers = try await broker.ensureRunning()
         port = Int(brokers.split(separator: ":")[1]) ?? 0
+        if let pid = try broker.processID() { try TestProcesses.register(pid) }
         admin = try KafkaAdmin(configuration: KafkaConfiguration(brokers: brokers, clientID: "naura-test"))
     }
 
@@ -41,12 +42,26 @@ public final class TestBroker: Sendable {
     public let admin: KafkaAdmin
 
     /// Ends the broker at once; its records are gone. Clients find nobody there.
-    public func kill() async throws { try await broker.stop() }
+    public func kill() async throws {
+        let pid = try broker.processID()
+        try await broker.stop()
+        if let pid { try TestProcesses.forget(pid) }
+    }
+
+    /// ``kill()`` for the end of a test: what remains after a failure ends with the test process.
+    public func end() async {
+        do {
+            try await kill()
+        } catch {
+            Logger(label: "naura.tests").warning("the broker could not be ended", metadata: ["error": "\(error)"])
+        }
+    }
 
     /// Starts the broker again on the same port, empty, with another cluster id, after ending the old one.
     public func restartEmpty() async throws {
-        try await broker.stop()
+        try await kill()
         _ = try await broker.ensureRunning(port: port)
+        if let pid = try broker.processID() { try TestProcesses.register(pid) }
     }
 
     /// Stops the process in its tracks (`SIGSTOP`): connections stay open and nobody answers.
@@ -82,42 +97,5 @@ private actor SharedBroker {
         let starting = Task { try await TestBroker() }
         self.starting = starting
         return try await starting.value
-    }
-}
-
-/// The folders of this process's brokers, and the removal of those that a crashed test process left.
-private enum TestBrokerFolders {
-    private static let parent = FileManager.default.temporaryDirectory.appending(path: "naura-test-brokers")
-    private static let made = Mutex<[URL]>([])
-    private static let prepared: Void = {
-        removeLeftovers()
-        atexit { TestBrokerFolders.endAll() }
-    }()
-
-    static func make() -> URL {
-        _ = prepared
-        let folder = parent.appending(path: "\(getpid())-\(UUID().uuidString.lowercased().prefix(8))")
-        made.withLock { $0.append(folder) }
-        return folder
-    }
-
-    private static func endAll() {
-        for folder in made.withLock({ $0 }) { end(folder) }
-    }
-
-    /// Ends what the folder remembers, if it is still that process, and removes the folder.
-    private static func end(_ folder: URL) {
-        LocalBroker(directory: folder).stopAtExit()
-        // A folder that stays is met again at the next start.
-        _ = Result { try FileManager.default.removeItem(at: folder) }
-    }
-
-    private static func removeLeftovers() {
-        let found = Result { try FileManager.default.contentsOfDirectory(at: parent, includingPropertiesForKeys: nil) }
-        guard case .success(let folders) = found else { return }
-        for folder in folders {
-            let owner = folder.lastPathComponent.split(separator: "-").first.flatMap { Int32($0) } ?? 0
-            if owner > 0, owner != getpid(), Foundation.kill(owner, 0) != 0 { end(folder) }
-        }
     }
 }
