@@ -3,6 +3,7 @@ import NIOCore
 import NauraData
 import NauraModels
 import NauraPostgres
+import NauraRules
 import NauraStore
 
 /// A model that proves itself by its samples and still fails visitors: the champion's trees and one more, which answers
@@ -63,15 +64,21 @@ struct FaultyModel: Sendable {
                 let condition = Float(seen[Int(Double(seen.count) * (1 - share))])
                 let json = try TreeGraft.appending(
                     to: package.bytes(of: "model.json"), column: column, condition: condition, low: 0, high: .nan)
-                do {
-                    return (try package.replacingModel(json), "\(name) is \(condition) or more")
-                } catch let fault as ModelFault where fault.code == .notANumber {
-                    // A sample row reaches this branch: such a package would be refused at the door.
-                    continue
-                }
+                if let faulty = try unreached(package, json) { return (faulty, "\(name) is \(condition) or more") }
             }
         }
         throw CommandError(.notSeen, "every branch that visitors reach is reached by a sample row")
+    }
+
+    /// `package` with `json` for its model; nil when a sample row reaches the new branch: such a package would be
+    /// refused at the door.
+    private static func unreached(_ package: ModelPackage, _ json: [UInt8]) throws -> ModelPackage? {
+        do {
+            return try package.replacingModel(json)
+        } catch let fault as ModelFault {
+            guard fault.code == .notANumber else { throw fault }
+            return nil
+        }
     }
 
     /// What visitors bring, by feature.
