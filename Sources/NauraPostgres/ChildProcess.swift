@@ -48,7 +48,8 @@ enum ChildProcess {
         #if canImport(Darwin)
             let flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_CLOEXEC_DEFAULT
         #else
-            // A server that inherited our sockets would keep their ports taken. Swift's Glibc has no `closefrom` action.
+            // A server that inherited our sockets would keep their ports taken. Swift's Glibc has no `closefrom`
+            // action.
             for name in try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") {
                 if let descriptor = Int32(name), descriptor > 2 {
                     posix_spawn_file_actions_addclose(&actions, descriptor)

@@ -53,8 +53,8 @@ struct ClusterTools {
             ?? "/usr/sbin/runuser"
     }
 
-    /// Where the data can lie so that the server's user reaches it, made and given to that user: `wanted`, or a directory under
-    /// `/var/lib/naura` or `/tmp` named after it.
+    /// Where the data can lie so that the server's user reaches it, made and given to that user: `wanted`, or a
+    /// directory under `/var/lib/naura` or `/tmp` named after it.
     func place(for wanted: URL) async throws -> URL {
         guard let serverUser else { return wanted }
         let parent = wanted.deletingLastPathComponent()

@@ -4,8 +4,8 @@ import Synchronization
 
 /// One session with the server, on a thread of its own.
 ///
-/// Statements go out in libpq's pipeline mode: everything that one call sends is on its way before the first answer is read,
-/// and one answer is waited for.
+/// Statements go out in libpq's pipeline mode: everything that one call sends is on its way before the first answer is
+/// read, and one answer is waited for.
 actor Connection {
     /// What follows a queue of statements.
     enum Final {
@@ -117,7 +117,8 @@ actor Connection {
         }
     }
 
-    /// Whether single statements might not have failed so: class 21 is a conflict clause that meets a row twice, 23 a constraint.
+    /// Whether single statements might not have failed so: class 21 is a conflict clause that meets a row twice, 23 a
+    /// constraint.
     private static func mayBeGatherings(_ fault: PostgresError) -> Bool {
         fault.code == .statementFailed && fault.statement != "commit"
             && ["21", "23"].contains(fault.sqlState?.prefix(2) ?? "")
@@ -218,7 +219,8 @@ actor Connection {
         return last
     }
 
-    /// A table that was changed or made anew under a prepared statement: the plans are forgotten, and trying again helps.
+    /// A table that was changed or made anew under a prepared statement: the plans are forgotten, and trying again
+    /// helps.
     private func stalePlan(_ failure: PostgresError) -> PostgresError? {
         guard failure.sqlState == "0A000", failure.message.contains("cached plan") else { return nil }
         prepared.removeAll()

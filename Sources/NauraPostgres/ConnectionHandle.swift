@@ -109,8 +109,8 @@ struct ConnectionHandle: ~Copyable {
         guard PQpipelineSync(raw) == 1 else { throw lost }
     }
 
-    /// Sends what fits and takes in what has come, without waiting. Called while many statements are being queued, so that
-    /// neither side's buffers fill up while the other waits.
+    /// Sends what fits and takes in what has come, without waiting. Called while many statements are being queued, so
+    /// that neither side's buffers fill up while the other waits.
     func exchange() throws {
         guard PQflush(raw) >= 0, PQconsumeInput(raw) == 1 else { throw lost }
     }

@@ -29,8 +29,8 @@ public final class Database: Sendable {
 
     /// Runs `body` in a transaction and commits it; any error rolls it back and is thrown on. Nothing is retried.
     ///
-    /// Statements that `body` queues are sent with the next read or with the commit, and fail there. When the connection is
-    /// lost at the commit, the error does not say whether the commit took place.
+    /// Statements that `body` queues are sent with the next read or with the commit, and fail there. When the
+    /// connection is lost at the commit, the error does not say whether the commit took place.
     @discardableResult
     public func transaction<R>(_ body: (Transaction) async throws -> R) async throws -> R {
         let connection = try await pool.acquire()
@@ -90,8 +90,8 @@ public final class Database: Sendable {
     /// What arrives on `channels`, for as long as the stream is read.
     ///
     /// The stream has a session and a thread of its own, which end with it. A notification only wakes: those sent while
-    /// the session is away are lost, so readers look for themselves at ``Notice/connected`` and at every ``Notice/tick``.
-    /// A slow reader loses the oldest notices.
+    /// the session is away are lost, so readers look for themselves at ``Notice/connected`` and at every
+    /// ``Notice/tick``. A slow reader loses the oldest notices.
     public func listen(_ channels: [String]) -> AsyncStream<Notice> {
         Listener.start(channels: channels, url: url, applicationName: applicationName, logger: logger)
     }

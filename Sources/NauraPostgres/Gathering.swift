@@ -1,10 +1,10 @@
 /// Turns queued statements into those that are sent.
 ///
 /// A row joins the gathered statement of its kind unless something that might depend on the order stands between: any
-/// statement that is no gatherable insert, or another statement that inserts into the same table. Inserts into *different* tables
-/// may thus pass each other. Where that, or the gathering itself, makes the server refuse what single statements
-/// in their order would not (a foreign key whose target came later, a conflict clause that meets its own row), the
-/// connection rolls back to a savepoint and sends the same queue in order, one by one.
+/// statement that is no gatherable insert, or another statement that inserts into the same table. Inserts into
+/// *different* tables may thus pass each other. Where that, or the gathering itself, makes the server refuse what
+/// single statements in their order would not (a foreign key whose target came later, a conflict clause that meets its
+/// own row), the connection rolls back to a savepoint and sends the same queue in order, one by one.
 struct Gathering {
     /// What is sent in one go.
     enum Group {

@@ -3,17 +3,18 @@ import Logging
 
 /// A private PostgreSQL cluster in a directory: made when absent, found again when it runs, started when it does not.
 ///
-/// The server listens on 127.0.0.1 alone, at a free port that is remembered, and takes one user, `naura`, with a password made
-/// at first start. It is started by `pg_ctl`, so it belongs to no terminal and outlives its starter; the next
-/// ``ensureRunning()`` takes it over. Root, which PostgreSQL refuses, works through the system user `postgres`; where that
-/// user cannot walk into the directory, the data lies under `/var/lib/naura` and a link in the directory leads there.
+/// The server listens on 127.0.0.1 alone, at a free port that is remembered, and takes one user, `naura`, with a
+/// password made at first start. It is started by `pg_ctl`, so it belongs to no terminal and outlives its starter; the
+/// next ``ensureRunning()`` takes it over. Root, which PostgreSQL refuses, works through the system user `postgres`;
+/// where that user cannot walk into the directory, the data lies under `/var/lib/naura` and a link in the directory
+/// leads there.
 ///
 ///     let cluster = LocalCluster(directory: stateDirectory.appending(path: "postgres"), logger: logger)
 ///     let url = try await cluster.ensureRunning()      // postgresql://naura:…@127.0.0.1:PORT/naura
 ///     try await cluster.stop()
 ///
-/// ``ensureRunning()`` may be called again at any time, for example when the server was killed. Two calls at once for one
-/// directory, also from two processes, take turns.
+/// ``ensureRunning()`` may be called again at any time, for example when the server was killed. Two calls at once for
+/// one directory, also from two processes, take turns.
 public struct LocalCluster: Sendable {
     /// The directory that the cluster and its notes live in.
     public let directory: URL

@@ -1,7 +1,7 @@
 /// Brings a database's tables to the state that the program expects, by files that each ran once and never change.
 ///
-/// Files run in the order of their names, all that are due in one transaction: all of them, or none. What ran is kept in
-/// `public.naura_migration`. Two that migrate at once take turns.
+/// Files run in the order of their names, all that are due in one transaction: all of them, or none. What ran is kept
+/// in `public.naura_migration`. Two that migrate at once take turns.
 public struct Migrator: Sendable {
     /// One step: its name without folders, such as `m0007-add-verdict.sql`, and its statements.
     private struct Step {
@@ -20,8 +20,8 @@ public struct Migrator: Sendable {
     /// Applies what is due.
     ///
     /// - Returns: the names of the files that ran now.
-    /// - Throws: ``PostgresError`` with `migrationChanged` when a file that ran has other text now, is missing, or a file
-    ///   that did not run stands before one that did; nothing is changed then.
+    /// - Throws: ``PostgresError`` with `migrationChanged` when a file that ran has other text now, is missing, or a
+    ///   file that did not run stands before one that did; nothing is changed then.
     public func run(on database: Database) async throws -> [String] {
         try await database.transaction { transaction in
             // Whoever migrates longer than `lock_timeout` is worth waiting for.

@@ -62,8 +62,8 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
 
     /// Whether `sqlState` names a passing condition.
     ///
-    /// Source: appendix A of PostgreSQL's manual. Class 08 connection, 40 rollback, 53 resources, 57P01–57P05 shutdown and
-    /// idle timeouts, 57014 cancelled from outside, 55P03 lock timeout, 25P03 idle-in-transaction timeout, 58 the
+    /// Source: appendix A of PostgreSQL's manual. Class 08 connection, 40 rollback, 53 resources, 57P01–57P05 shutdown
+    /// and idle timeouts, 57014 cancelled from outside, 55P03 lock timeout, 25P03 idle-in-transaction timeout, 58 the
     /// server's own system errors.
     static func isTransient(sqlState: String) -> Bool {
         switch sqlState {

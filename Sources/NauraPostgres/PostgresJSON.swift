@@ -1,7 +1,7 @@
 import Foundation
 
-/// How values become `jsonb` documents and back: keys sorted, times RFC 3339 in UTC with microseconds, and the numbers that
-/// JSON lacks as the texts `NaN`, `Infinity` and `-Infinity`.
+/// How values become `jsonb` documents and back: keys sorted, times RFC 3339 in UTC with microseconds, and the numbers
+/// that JSON lacks as the texts `NaN`, `Infinity` and `-Infinity`.
 public enum PostgresJSON {
     /// The UTF-8 text of `value`.
     public static func encode(_ value: some Encodable) throws -> Data {

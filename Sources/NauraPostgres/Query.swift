@@ -7,8 +7,8 @@ import Foundation
 ///
 ///     try await transaction.update("update naura.run set state = 'done' where id = \(id) and state = 'running'")
 ///
-/// Each bind has its type stated: `String` is `text`, `Int` is `int8`, `Date` is `timestamptz`, and so on. Where the column
-/// is of another kind that PostgreSQL does not assign from it, cast in SQL: `\(day)::date`.
+/// Each bind has its type stated: `String` is `text`, `Int` is `int8`, `Date` is `timestamptz`, and so on. Where the
+/// column is of another kind that PostgreSQL does not assign from it, cast in SQL: `\(day)::date`.
 public struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringConvertible {
     /// The text, with `$1`, `$2`, … where values stood.
     public let sql: String

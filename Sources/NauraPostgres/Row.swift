@@ -42,8 +42,8 @@ public struct Row: Sendable {
 
     /// The value of the column `name`.
     ///
-    /// - Throws: ``PostgresError`` with `decodingFailed` when there is no such column, or its value is not a `T`; a null is
-    ///   one only where `T` is optional.
+    /// - Throws: ``PostgresError`` with `decodingFailed` when there is no such column, or its value is not a `T`; a
+    ///   null is one only where `T` is optional.
     public func get<T: PostgresDecodable>(_ name: String, as type: T.Type = T.self) throws -> T {
         try withCell(name) { cell in
             do { return try T.decode(cell) } catch let fault as CellFault {

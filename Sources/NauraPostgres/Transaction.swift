@@ -3,8 +3,9 @@ import Synchronization
 /// A transaction that is open while the closure of ``Database/transaction(_:)`` runs.
 ///
 /// Statements without a result are queued and cost no round trip; rows of the same `insert` become one statement (see
-/// `Gathering`). The queue is sent before the next read, when it is long, or with the commit, and its failures show there.
-/// Used after its end it throws. Its calls belong to one task at a time: two tasks that write at once get no order.
+/// `Gathering`). The queue is sent before the next read, when it is long, or with the commit, and its failures show
+/// there. Used after its end it throws. Its calls belong to one task at a time: two tasks that write at once get no
+/// order.
 public final class Transaction: Sendable {
     private struct State {
         var isEnded = false
@@ -18,7 +19,8 @@ public final class Transaction: Sendable {
         let payload: String
     }
 
-    /// A longer queue is sent without waiting for a read: it bounds memory, and 4,000 rows are gathered as well as more.
+    /// A longer queue is sent without waiting for a read: it bounds memory, and 4,000 rows are gathered as well as
+    /// more.
     private static let queueRowsMax = 4_000
     private static let queueBytesMax = 4 << 20
 
@@ -89,8 +91,8 @@ public final class Transaction: Sendable {
 
     /// Loads many rows with `copy`, in the columns' own types.
     ///
-    /// Integers, floats and texts are made as wide as their column; anything else must have the column's type. Larger loads
-    /// are several calls with some thousands of rows each: all rows of a call are in memory.
+    /// Integers, floats and texts are made as wide as their column; anything else must have the column's type. Larger
+    /// loads are several calls with some thousands of rows each: all rows of a call are in memory.
     ///
     /// - Parameters:
     ///   - table: the table with its schema.

@@ -121,7 +121,8 @@ public enum MonitorWindows {
             where model = \(model) and state = 'open' and end_at <= \(moment) order by start_at, version limit 1000
             """
         ).map {
-            WindowID(model: model, version: try $0.get("version"), start: try $0.get("start_at"), end: try $0.get("end_at"))
+            WindowID(
+                model: model, version: try $0.get("version"), start: try $0.get("start_at"), end: try $0.get("end_at"))
         }
     }
 

@@ -65,8 +65,11 @@ public enum Notifications {
         ).map(channel)
     }
 
-    /// The channels that somebody can be told by who owns `subject`, a model or a dataset; all there are when nobody does.
-    public static func channels(ofAnything subject: String, in transaction: Transaction) async throws -> [ProjectChannel] {
+    /// The channels that somebody can be told by who owns `subject`, a model or a dataset; all there are when nobody
+    /// does.
+    public static func channels(ofAnything subject: String, in transaction: Transaction) async throws
+        -> [ProjectChannel]
+    {
         let ofModel = try await channels(ofModel: subject, in: transaction)
         if !ofModel.isEmpty { return ofModel }
         let ofDataset = try await channels(ofDataset: subject, in: transaction)
@@ -127,7 +130,8 @@ public enum Notifications {
 
     /// Notes that the notification has been sent.
     public static func markSent(_ id: Int, in transaction: Transaction) async throws {
-        try await transaction.execute("update naura.notification set sent_at = now() where id = \(id) and sent_at is null")
+        try await transaction.execute(
+            "update naura.notification set sent_at = now() where id = \(id) and sent_at is null")
     }
 
     private static func channel(_ row: Row) throws -> ProjectChannel {

@@ -2,8 +2,8 @@ import Foundation
 import Logging
 import NauraPostgres
 
-/// The PostgreSQL server of this test process: a private cluster that is made at first use and vanishes with the process, or
-/// the server that `NAURA_TEST_DATABASE_URL` names.
+/// The PostgreSQL server of this test process: a private cluster that is made at first use and vanishes with the
+/// process, or the server that `NAURA_TEST_DATABASE_URL` names.
 public actor TestPostgresCluster {
     /// The process's one server.
     public static let shared = TestPostgresCluster()

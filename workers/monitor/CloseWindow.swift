@@ -75,7 +75,8 @@ struct CloseWindow: JobRunner {
     /// A version without a readable reference cannot be judged, which is no pass and no alert.
     private func unjudged(_ fault: String, _ window: WindowID, _ policy: MonitorPolicy) -> Measured {
         logger.warning(
-            "a window cannot be judged", metadata: ["model": "\(window.model)", "window": "\(window.about)", "error": "\(fault)"])
+            "a window cannot be judged",
+            metadata: ["model": "\(window.model)", "window": "\(window.about)", "error": "\(fault)"])
         let nothing = DriftVerdict.judge([], policy: policy)
         return Measured(
             statistics: WindowStatistics(inputs: nothing, score: nothing, samples: 0, fault: fault), counts: [:])
@@ -103,7 +104,8 @@ struct CloseWindow: JobRunner {
         switch change {
         case .fired:
             let event = try await work.emit(
-                DriftAlert(kind, window, columns, of: statistics, state: .firing), about: "\(window.about)/\(kind)/firing")
+                DriftAlert(kind, window, columns, of: statistics, state: .firing),
+                about: "\(window.about)/\(kind)/firing")
             try await Alerts.open(
                 kind, window: window, columns: columns, standing: standing, event: event.rawValue, in: work.transaction)
         case .resolved:
@@ -131,7 +133,8 @@ extension DriftAlert {
         let names = sorted.prefix(5).map(\.name).joined(separator: ", ") + (sorted.count > 5 ? ", …" : "")
         let reason =
             switch (state, kind) {
-            case (.firing, .data): "\(columns.count) of \(judged) columns have moved away from the training data: \(names)"
+            case (.firing, .data):
+                "\(columns.count) of \(judged) columns have moved away from the training data: \(names)"
             case (.firing, .prediction): "the scores have moved away from those of the training data"
             case (.resolved, _): "\(subject) look like the training data again"
             }

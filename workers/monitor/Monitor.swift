@@ -33,7 +33,9 @@ struct WatchPredictions: Stage {
 
     func handle(_ event: Event<Predictions>, in work: borrowing Work) async throws {
         let model = event.payload.model.rawValue
-        let answers = event.payload.items.map { LoggedPrediction($0, noLaterThan: event.envelope.time + Self.clockAheadMax) }
+        let answers = event.payload.items.map {
+            LoggedPrediction($0, noLaterThan: event.envelope.time + Self.clockAheadMax)
+        }
         guard let newest = answers.map(\.at).max() else { return }
         let policy = try await MonitorWindows.policy(of: model, in: work.transaction)
         let windows = Dictionary(grouping: answers) {
@@ -63,7 +65,9 @@ struct WatchPredictions: Stage {
         }
     }
 
-    private func file(_ window: WindowID, after seconds: Double, policy: FilePolicy, in work: borrowing Work) async throws {
+    private func file(_ window: WindowID, after seconds: Double, policy: FilePolicy, in work: borrowing Work)
+        async throws
+    {
         try await work.file(
             CloseWindow.kind, key: window.model, about: window.about, arguments: CloseWindow.Arguments(window: window),
             after: .seconds(max(0, seconds)), policy: policy)

@@ -62,7 +62,8 @@ struct TellOfDrift: Stage {
         let columns = alert.columns.prefix(10).map { column in
             "\(column.name): \(column.method) \(column.statistic.threeDigits) (limit \(column.threshold.threeDigits))"
         }
-        let state = alert.state == .firing ? "Traffic of \(alert.model) drifts" : "Traffic of \(alert.model) drifts no more"
+        let state =
+            alert.state == .firing ? "Traffic of \(alert.model) drifts" : "Traffic of \(alert.model) drifts no more"
         try await tell(
             channels, of: event.envelope, subject: "\(state) (version \(alert.version))",
             lines: (alert.reason.map { [$0] } ?? []) + columns, in: work)
@@ -111,12 +112,14 @@ struct TellOfDeadLetter: Stage {
     func handle(_ event: Event<DeadLetter>, in work: borrowing Work) async throws {
         let letter = event.payload
         // A channel that cannot be reached would else be told that it cannot be reached, for ever.
-        guard letter.stage.rawValue != SendNotification.kind.rawValue, !letter.stage.rawValue.hasPrefix("notify-") else {
+        guard letter.stage.rawValue != SendNotification.kind.rawValue, !letter.stage.rawValue.hasPrefix("notify-")
+        else {
             return
         }
         let channels = try await Notifications.channels(ofAnything: letter.subject, in: work.transaction)
         try await tell(
-            channels, of: event.envelope, subject: "\(letter.stage) gave up on \(letter.topic ?? "a job") of \(letter.subject)",
+            channels, of: event.envelope,
+            subject: "\(letter.stage) gave up on \(letter.topic ?? "a job") of \(letter.subject)",
             lines: ["\(letter.code): \(letter.message)", "tries: \(letter.tries)"], in: work)
     }
 }

@@ -10,8 +10,8 @@ import NauraStore
 
 /// Sends one notification by its channel.
 ///
-/// A message may arrive twice when the worker dies between sending and noting it; the header `Idempotency-Key` is the same
-/// then.
+/// A message may arrive twice when the worker dies between sending and noting it; the header `Idempotency-Key` is the
+/// same then.
 struct SendNotification: JobRunner {
     struct Arguments: Codable, Sendable {
         /// `project/channel`.

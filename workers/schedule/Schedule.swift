@@ -42,10 +42,13 @@ struct FileSlots: Service {
 
     private func file() async throws {
         let logger = context.logger
-        try await context.transaction(as: "schedule") { work in
-            let (calendars, now) = try await Calendars.all(in: work.transaction)
-            for calendar in calendars { try await AnnounceSlot.file(calendar, after: now, logger: logger, in: work) }
-        }
+        try await context.transaction(as: "schedule") { work in try await Self.file(logger: logger, in: work) }
+    }
+
+    /// Files the next slot of each calendar there is.
+    static func file(logger: Logger, in work: borrowing Work) async throws {
+        let (calendars, now) = try await Calendars.all(in: work.transaction)
+        for calendar in calendars { try await AnnounceSlot.file(calendar, after: now, logger: logger, in: work) }
     }
 }
 
@@ -70,7 +73,8 @@ struct AnnounceSlot: JobRunner {
             let schedule = try CronSchedule(calendar.cron, timeZone: calendar.timeZone)
             let slot = max(schedule.latest(upTo: now) ?? arguments.slot, arguments.slot)
             try await work.emit(
-                RetrainDue(model: ModelID(rawValue: calendar.model), slot: slot, reason: "the calendar \(calendar.cron)"),
+                RetrainDue(
+                    model: ModelID(rawValue: calendar.model), slot: slot, reason: "the calendar \(calendar.cron)"),
                 about: Self.about(calendar, slot))
             try await Self.file(calendar, after: max(now, slot), logger: logger, in: work)
         }
