@@ -1,3 +1,4 @@
+import Foundation
 @testable import NauraModels
 import NauraRules
 import Testing
@@ -168,5 +169,56 @@ import Testing
         #expect(try JSONValue(parsing: bytes, of: "test") == value)
         #expect(String(decoding: bytes, as: UTF8.self).hasPrefix("{\"a\":"))
         #expect(try JSONValue(parsing: Array("\"\\ud83d\\ude00\"".utf8), of: "test") == .text("😀"))
+    }
+}
+
+@Suite struct ExampleDataTests {
+    /// The first monthly file of the example: 20 columns and the label, `totalcharges` blank for new customers.
+    private static func customers() throws -> (inputs: [ModelInput], rows: [[CellValue]], labels: [Bool]) {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let text = try String(contentsOf: root.appending(path: "examples/churn/data/january.csv"), encoding: .utf8)
+        let lines = text.split(separator: "\n").map {
+            $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        }
+        let numbers: Set = ["seniorcitizen", "tenure", "monthlycharges", "totalcharges"]
+        let inputs = lines[0].dropFirst().dropLast().map {
+            ModelInput(name: $0, type: numbers.contains($0) ? .number : .text)
+        }
+        let rows = lines.dropFirst().map { fields in
+            zip(inputs, fields.dropFirst()).map { input, field -> CellValue in
+                if input.type == .number { return Double(field).map(CellValue.number) ?? .null }
+                return field.isEmpty ? .null : .text(field)
+            }
+        }
+        return (inputs, rows, lines.dropFirst().map { $0.last == "Yes" })
+    }
+
+    @Test("on the example's customers, missing and unknown values included, the walk equals the library bit for bit")
+    func equalsLibrary() async throws {
+        let (inputs, rows, labels) = try Self.customers()
+        let half = rows.count / 2
+        let encoder = try FeatureEncoder.fit(inputs, rows: Array(rows[..<half]))
+        var training = TrainingMatrix(width: encoder.width)
+        for index in 0..<half { training.append(rows[index], isPositive: labels[index], encoder: encoder) }
+        let json = try await XGBoostTrainer(
+            rounds: 100, parameters: [("max_depth", "6"), ("eta", "0.1"), ("seed", "7"), ("base_score", "0.28")]
+        ).train(training)
+        var asked = TrainingMatrix(width: encoder.width)
+        for row in rows {
+            asked.append(row, isPositive: false, encoder: encoder)
+            asked.append(row.map { $0.text == nil ? .null : "unseen" }, isPositive: false, encoder: encoder)
+        }
+        let library = try Booster.scores(model: json, values: asked.values, width: encoder.width)
+        let trees = try TreeModel(json: json)
+        let walked = asked.values.withUnsafeBufferPointer { values in
+            (0..<asked.rows).map { row in
+                trees.score(
+                    UnsafeBufferPointer(rebasing: values[(row * encoder.width)..<((row + 1) * encoder.width)]))
+            }
+        }
+        #expect(zip(library, walked).count { $0.bitPattern != $1.bitPattern } == 0)
+        #expect(rows.joined().contains { $0.isNull })
+        #expect(library.count == 2 * rows.count)
     }
 }
