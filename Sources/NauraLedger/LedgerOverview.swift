@@ -19,6 +19,18 @@ public struct EventRow: Codable, Sendable, Equatable {
         case causeID = "cause_id"
         case rootID = "root_id"
     }
+
+    /// An event without a cause says so: programs may rely on every field being there.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(id, forKey: .id)
+        try container.encode(type, forKey: .type)
+        try container.encode(subject, forKey: .subject)
+        try container.encode(source, forKey: .source)
+        try container.encode(time, forKey: .time)
+        try container.encode(causeID, forKey: .causeID)
+        try container.encode(rootID, forKey: .rootID)
+    }
 }
 
 /// A worker instance that has spoken lately.
@@ -48,8 +60,8 @@ public struct JobRow: Codable, Sendable, Equatable {
     public let kind: String
     public let key: String
     public let state: String
-    /// The worker that holds its lease, or held it last.
-    public let worker: String?
+    /// The instance that holds its lease, or held it last.
+    public let owner: String?
     public let progress: String?
     public let tries: Int
     public let dueAt: Date
@@ -59,7 +71,7 @@ public struct JobRow: Codable, Sendable, Equatable {
     public let rootID: String?
 
     private enum CodingKeys: String, CodingKey {
-        case id, kind, key, state, worker, progress, tries, failure
+        case id, kind, key, state, owner, progress, tries, failure
         case dueAt = "due_at"
         case startedAt = "started_at"
         case endedAt = "ended_at"
@@ -228,8 +240,7 @@ public enum LedgerOverview {
     public static func jobs(limit: Int = 50, in database: Database) async throws -> [JobRow] {
         let rows = try await database.query(
             """
-            select id, kind, key, state, nullif(split_part(owner, '@', 1), '') as worker, progress, tries, due_at,
-                started_at, ended_at, failure_message, root_id
+            select id, kind, key, state, owner, progress, tries, due_at, started_at, ended_at, failure_message, root_id
             from ledger.job
             where state in ('waiting', 'running')
                 or (id > (select max(id) from ledger.job) - 1000 and ended_at > now() - interval '1 minute')
@@ -238,7 +249,7 @@ public enum LedgerOverview {
         return try rows.map { row in
             JobRow(
                 id: try row.get("id"), kind: try row.get("kind"), key: try row.get("key"),
-                state: try row.get("state"), worker: try row.get("worker"), progress: try row.get("progress"),
+                state: try row.get("state"), owner: try row.get("owner"), progress: try row.get("progress"),
                 tries: try row.get("tries"), dueAt: try row.get("due_at"), startedAt: try row.get("started_at"),
                 endedAt: try row.get("ended_at"), failure: try row.get("failure_message"),
                 rootID: try row.get("root_id"))

@@ -24,7 +24,8 @@ enum ChainOutcome: Sendable, Equatable {
         guard let training = branch.training else { return nil }
         switch training.state {
         case "failed": return .rejected("\(branch.model): training failed: \(training.reason ?? "no reason on record")")
-        case "unchanged": return .nothingToDo("\(branch.model): unchanged: \(training.reason ?? "same data, code and parameters")")
+        case "unchanged":
+            return .nothingToDo("\(branch.model): unchanged: \(training.reason ?? "same data, code and parameters")")
         default: break
         }
         guard let verdict = branch.verdict else { return nil }

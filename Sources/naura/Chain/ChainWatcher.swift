@@ -151,7 +151,9 @@ extension ChainWatcher {
 
     private mutating func say(_ logged: LoggedEvent, _ tell: (Step) -> Void) {
         // From the trigger on, rows tell the story in more detail, also where it was folded into another's.
-        let untold: Set<String> = ["model-trained", "model-promoted", "model-rejected", "rollout-changed", "dead-letter"]
+        let untold: Set<String> = [
+            "model-trained", "model-promoted", "model-rejected", "rollout-changed", "dead-letter",
+        ]
         guard !untold.contains(logged.row.type) || logged.row.id == id else { return }
         self.tell(
             once: "event \(logged.row.id)", EventSummary.worker(of: logged.row),

@@ -3,6 +3,7 @@ import Foundation
 import NauraData
 import NauraLedger
 import NauraPostgres
+import NauraRules
 import NauraStore
 
 /// `naura apply [naura.yaml]`.
@@ -27,9 +28,9 @@ struct Apply: AsyncParsableCommand {
         let project: ProjectReader.ReadProject
         do {
             project = try ProjectReader.read(path: file)
-        } catch let faults as ProjectFaults {
-            for fault in faults.faults { Terminal.printError("\(fault)") }
-            let count = EventSummary.counted(faults.faults.count, "fault")
+        } catch {
+            for fault in error.faults { Terminal.printError("\(fault)") }
+            let count = EventSummary.counted(error.faults.count, "fault")
             Terminal.printError("\(count); nothing was applied")
             throw ExitCode.failure
         }

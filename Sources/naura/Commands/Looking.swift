@@ -1,6 +1,5 @@
 import ArgumentParser
 import Foundation
-import NauraKafka
 import NauraLedger
 import NauraPostgres
 import NauraStore
@@ -63,9 +62,8 @@ struct StatusCommand: AsyncParsableCommand {
     /// The broker, asked itself: what the database remembers of it may be of yesterday.
     private static func broker(_ settings: Settings) async -> ServerRow {
         guard let brokers = settings.brokers else { return ServerRow(state: "unknown", name: nil) }
-        let admin = KafkaAdmin(configuration: KafkaConfiguration(brokers: brokers), logger: Connection.quiet)
         do {
-            return ServerRow(state: "up", name: try await admin.metadata(within: .seconds(3)).clusterID)
+            return ServerRow(state: "up", name: try await BrokerQuestions.clusterID(brokers))
         } catch {
             Terminal.printError("\(error)")
             return ServerRow(state: "away", name: nil)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import NauraPostgres
 
 /// `naura migrate`: brings the tables up to date.
 struct Migrate: AsyncParsableCommand {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import NauraEvents
 import NauraLedger
+import NauraPostgres
 import NauraStore
 
 /// `naura models`: the registry, and promotion by hand.

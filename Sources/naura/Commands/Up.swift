@@ -23,7 +23,8 @@ struct Up: AsyncParsableCommand {
 
     @Option(
         parsing: .upToNextOption,
-        help: ArgumentHelp("Instances of a worker; remembered. One of each where nothing is said.", valueName: "NAME=N"))
+        help: ArgumentHelp("Instances of a worker; remembered. One of each where nothing is said.", valueName: "NAME=N")
+    )
     var scale: [String] = []
 
     func run() async throws {
@@ -56,7 +57,8 @@ struct Up: AsyncParsableCommand {
         var counts: [String: Int] = [:]
         for entry in scale {
             let parts = entry.split(separator: "=", maxSplits: 1).map(String.init)
-            guard parts.count == 2, WorkerPlan.names.contains(parts[0]), let count = Int(parts[1]), 0...64 ~= count else {
+            guard parts.count == 2, WorkerPlan.names.contains(parts[0]), let count = Int(parts[1]), 0...64 ~= count
+            else {
                 throw ValidationError(
                     "--scale \(entry): expected NAME=N with N from 0 to 64 and NAME one of "
                         + WorkerPlan.names.joined(separator: ", "))

@@ -55,7 +55,8 @@ struct Wait: AsyncParsableCommand {
     /// `+   0.41 s  validate    data-validated  customers, 2,000 rows`.
     static func line(_ step: ChainWatcher.Step) -> String {
         let elapsed = String(format: "%+9.2f s", step.elapsed)
-        return "\(Terminal.dim(elapsed))  \(step.worker.padding(toLength: 10, withPad: " ", startingAt: 0))  \(step.what)"
+        return
+            "\(Terminal.dim(elapsed))  \(step.worker.padding(toLength: 10, withPad: " ", startingAt: 0))  \(step.what)"
     }
 }
 

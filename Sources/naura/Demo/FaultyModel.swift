@@ -75,8 +75,8 @@ struct FaultyModel: Sendable {
     private static func unreached(_ package: ModelPackage, _ json: [UInt8]) throws -> ModelPackage? {
         do {
             return try package.replacingModel(json)
-        } catch let fault as ModelFault {
-            guard fault.code == .notANumber else { throw fault }
+        } catch {
+            guard error.code == .notANumber else { throw error }
             return nil
         }
     }

@@ -93,7 +93,8 @@ extension Story {
         let row = try await Overview.rollouts(in: database).first { $0.id == rollout }
         guard let row else { throw CommandError(.notSeen, "there is no rollout \(rollout)") }
         var weights: Set<Double> = []
-        for logged in try await EventLog.chain(of: row.rootID, in: database) where logged.row.type == "rollout-changed" {
+        for logged in try await EventLog.chain(of: row.rootID, in: database) where logged.row.type == "rollout-changed"
+        {
             let payload = try EventCatalogue.payload(of: RolloutChanged.type, body: logged.body)
             if let changed = payload as? RolloutChanged, changed.rollout == Int64(rollout) {
                 weights.insert(changed.weight)

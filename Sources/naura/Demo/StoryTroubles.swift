@@ -155,7 +155,8 @@ extension Story {
             "\(arm) answered \(after.byArm[arm] ?? 0) visits, \(byCanary) without a number; all others were answered")
         try require(after.byArm[arm] ?? 0 > 0, "the faulty version met no visitor")
         try require(after.byArm[arm] == settled.byArm[arm], "the canary still answered after it was taken back")
-        try require(failed == byCanary, "\(failed - byCanary) visits failed beside the canary's: \(after.lastFailure ?? "")")
+        try require(
+            failed == byCanary, "\(failed - byCanary) visits failed beside the canary's: \(after.lastFailure ?? "")")
         try require(after.answered > settled.answered, "the champion answers nobody")
     }
 

@@ -121,8 +121,8 @@ actor Laptop {
 
     private func makeTopics() async throws {
         guard let brokers = try broker.brokers() else { return }
-        let admin = KafkaAdmin(configuration: KafkaConfiguration(brokers: brokers), logger: logger)
-        try await admin.createTopics(EventCatalogue.types.map(\.rawValue), partitions: Laptop.partitions)
+        try await BrokerQuestions.makeTopics(
+            EventCatalogue.types.map(\.rawValue), partitions: Laptop.partitions, at: brokers)
     }
 
     private func waitUntilReady(_ plan: WorkerPlan, _ fleet: WorkerFleet) async throws {
