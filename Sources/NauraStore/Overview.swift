@@ -28,6 +28,22 @@ public struct RunRow: Codable, Sendable, Equatable {
         case startedAt = "started_at"
         case endedAt = "ended_at"
     }
+
+    /// What is not known is null: programs may rely on every field being there.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(id, forKey: .id)
+        try container.encode(model, forKey: .model)
+        try container.encode(version, forKey: .version)
+        try container.encode(state, forKey: .state)
+        try container.encode(trainingSet, forKey: .trainingSet)
+        try container.encode(digest, forKey: .digest)
+        try container.encode(metrics, forKey: .metrics)
+        try container.encode(causes, forKey: .causes)
+        try container.encode(codeCommit, forKey: .codeCommit)
+        try container.encode(startedAt, forKey: .startedAt)
+        try container.encode(endedAt, forKey: .endedAt)
+    }
 }
 
 /// A metric's course over a run.
@@ -54,6 +70,18 @@ public struct VersionRow: Codable, Sendable, Equatable {
         case trainingSet = "training_set"
         case createdAt = "created_at"
     }
+
+    /// What is not known is null: programs may rely on every field being there.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(version, forKey: .version)
+        try container.encode(state, forKey: .state)
+        try container.encode(run, forKey: .run)
+        try container.encode(digest, forKey: .digest)
+        try container.encode(trainingSet, forKey: .trainingSet)
+        try container.encode(actor, forKey: .actor)
+        try container.encode(createdAt, forKey: .createdAt)
+    }
 }
 
 /// A model and its versions, the oldest first.
@@ -62,6 +90,16 @@ public struct ModelRow: Codable, Sendable, Equatable {
     /// The version that answers everyone outside a canary; nil before the first.
     public let champion: Int?
     public let versions: [VersionRow]
+
+    private enum CodingKeys: String, CodingKey { case name, champion, versions }
+
+    /// What is not known is null: programs may rely on every field being there.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(name, forKey: .name)
+        try container.encode(champion, forKey: .champion)
+        try container.encode(versions, forKey: .versions)
+    }
 }
 
 /// A rollout as lists show it.
@@ -90,6 +128,25 @@ public struct RolloutRow: Codable, Sendable, Equatable {
         case stepStartedAt = "step_started_at"
         case endedAt = "ended_at"
         case rootID = "root_id"
+    }
+
+    /// What is not known is null: programs may rely on every field being there.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(id, forKey: .id)
+        try container.encode(model, forKey: .model)
+        try container.encode(version, forKey: .version)
+        try container.encode(baseline, forKey: .baseline)
+        try container.encode(state, forKey: .state)
+        try container.encode(weight, forKey: .weight)
+        try container.encode(verdict, forKey: .verdict)
+        try container.encode(reason, forKey: .reason)
+        try container.encode(step, forKey: .step)
+        try container.encode(actor, forKey: .actor)
+        try container.encode(createdAt, forKey: .createdAt)
+        try container.encode(stepStartedAt, forKey: .stepStartedAt)
+        try container.encode(endedAt, forKey: .endedAt)
+        try container.encode(rootID, forKey: .rootID)
     }
 }
 

@@ -19,6 +19,11 @@ enum Format {
         return value < 0 && !isZero ? "−\(text)" : text
     }
 
+    /// A metric's value: whole numbers as counts, others with four decimals.
+    static func metric(_ value: Double) -> String {
+        value == value.rounded() && abs(value) >= 2 && abs(value) < 1e15 ? count(Int(value)) : decimal(value, 4)
+    }
+
     /// With a sign always, for differences.
     static func signed(_ value: Double, _ decimals: Int) -> String {
         let text = decimal(value, decimals)

@@ -10,6 +10,8 @@ struct LoopLayout {
         case rim
         /// A bend that leaves sideways and arrives from above.
         case sideways
+        /// From nowhere on the picture to a card's lower edge.
+        case fromBelow
         /// A bend that leaves downwards and arrives at the nearer side.
         case downwards
     }
@@ -45,24 +47,25 @@ struct LoopLayout {
     private static let wheelNames = ["train", "promote", "rollout", "serve", "monitor"]
 
     static let wide = LoopLayout(
-        name: "wide", width: 1_160, height: 480, card: (168, 66), wheel: (876, 240, 172, 62),
+        name: "wide", width: 1_076, height: 412, card: (168, 66), wheel: (830, 206, 172, 62),
         places: [
-            "api": (150, 92), "schedule": (430, 92), "validate": (150, 240), "featurize": (430, 240),
-            "notify": (430, 392),
-        ].merging(rim(wheelNames, x: 876, y: 240, radius: 172, start: 180)) { first, _ in first },
+            "api": (104, 58), "schedule": (384, 58), "validate": (104, 206), "featurize": (384, 206),
+            "notify": (384, 370),
+        ].merging(rim(wheelNames, x: 830, y: 206, radius: 172, start: 180)) { first, _ in first },
         links: [
-            Link(type: "new-data", from: "api", to: "validate", way: .straight, label: (162, 170, "start")),
+            Link(type: "new-data", from: "api", to: "validate", way: .straight, label: (116, 136, "start")),
             Link(
                 type: "data-validated", from: "validate", to: "featurize", way: .straight,
-                label: (290, 230, "middle")),
-            Link(type: "features-ready", from: "featurize", to: "train", way: .straight, label: (567, 230, "middle")),
-            Link(type: "retrain-due", from: "schedule", to: "train", way: .sideways, label: (560, 128, "start")),
-            Link(type: "data-rejected", from: "validate", to: "notify", way: .downwards, label: (214, 340, "start")),
-            Link(type: "model-trained", from: "train", to: "promote", way: .rim, label: (702, 140, "end")),
-            Link(type: "model-promoted", from: "promote", to: "rollout", way: .rim, label: (924, 56, "start")),
-            Link(type: "routes", from: "rollout", to: "serve", way: .rim, label: (1_062, 244, "start")),
-            Link(type: "predictions", from: "serve", to: "monitor", way: .rim, label: (924, 432, "start")),
-            Link(type: "drift-alert", from: "monitor", to: "train", way: .rim, label: (702, 350, "end")),
+                label: (242, 196, "middle")),
+            Link(type: "features-ready", from: "featurize", to: "train", way: .straight, label: (518, 196, "middle")),
+            Link(type: "retrain-due", from: "schedule", to: "train", way: .sideways, label: (482, 50, "start")),
+            Link(type: "code-merged", from: "outside", to: "train", way: .fromBelow, label: (560, 304, "end")),
+            Link(type: "data-rejected", from: "validate", to: "notify", way: .downwards, label: (176, 312, "start")),
+            Link(type: "model-trained", from: "train", to: "promote", way: .rim, label: (684, 92, "end")),
+            Link(type: "model-promoted", from: "promote", to: "rollout", way: .rim, label: (878, 22, "start")),
+            Link(type: "routes", from: "rollout", to: "serve", way: .rim, label: (1_016, 210, "start")),
+            Link(type: "predictions", from: "serve", to: "monitor", way: .rim, label: (878, 398, "start")),
+            Link(type: "drift-alert", from: "monitor", to: "train", way: .rim, label: (664, 318, "end")),
             Link(type: "drift-alert", from: "monitor", to: "notify", way: .straight, label: nil),
         ])
 
@@ -116,7 +119,7 @@ struct LoopLayout {
         let inset = card.width > 140 ? 14.0 : 10.0
         let room = Int((card.width - 2 * inset) / (card.width > 140 ? 6.4 : 5.7))
         let note = facts.note.count > room ? facts.note.prefix(room - 1) + "…" : facts.note
-        let lag = facts.lag > 0 ? "\(Format.count(facts.lag)) behind" : nil
+        let lag = facts.lag > 0 ? "lag \(Format.count(facts.lag))" : nil
         let title =
             "\(facts.name): \(facts.state), \(facts.note)"
             + (facts.moment.map { " at \($0.clock) UTC" } ?? "") + (lag.map { ", \($0)" } ?? "")
@@ -131,13 +134,15 @@ struct LoopLayout {
     }
 
     private func edge(_ link: Link, times: [String: Int], servingAt: Int?) -> LoopPicture.Edge? {
-        guard let from = places[link.from], let to = places[link.to] else { return nil }
+        guard let to = places[link.to] else { return nil }
+        let from = places[link.from] ?? to
         let path: String
         switch link.way {
         case .straight: path = line(from, to)
         case .rim: path = arc(from, to)
         case .sideways: path = sideways(from, to)
         case .downwards: path = downwards(from, to)
+        case .fromBelow: path = fromBelow(to)
         }
         let at = link.type == "predictions" ? servingAt : times[link.type == "routes" ? "rollout-changed" : link.type]
         return LoopPicture.Edge(
@@ -179,8 +184,13 @@ struct LoopLayout {
 
     private func sideways(_ from: Point, _ to: Point) -> String {
         let start = (x: from.x + (to.x > from.x ? 1 : -1) * card.width / 2, y: from.y)
-        let end = (x: to.x - card.width * 0.2, y: to.y - card.height / 2 - 9)
+        let end = (x: to.x - card.width * 0.36, y: to.y - card.height / 2 - 9)
         return "M \(text(start)) Q \(text((end.x, start.y))) \(text(end))"
+    }
+
+    private func fromBelow(_ to: Point) -> String {
+        let end = (x: to.x - card.width * 0.36, y: to.y + card.height / 2 + 9)
+        return "M \(text((end.x - 32, end.y + 52))) Q \(text((end.x, end.y + 52))) \(text(end))"
     }
 
     private func downwards(_ from: Point, _ to: Point) -> String {

@@ -118,7 +118,7 @@ struct WorkerFacts {
         let alive = rows.filter { $0.state != "silent" && $0.state != "stopped" }
         instances = alive.count
         lag = alive.map(\.lag).reduce(0, +)
-        let job = snapshot.jobs.first { $0.state == "running" && $0.worker == name }
+        let job = snapshot.jobs.first { $0.state == "running" && $0.owner?.hasPrefix(name + "@") == true }
         if alive.isEmpty {
             state = rows.contains { $0.state == "silent" } ? "silent" : "absent"
         } else {
@@ -140,19 +140,25 @@ struct WorkerFacts {
     private static func last(of name: String, _ snapshot: LoopSnapshot) -> (String, Date)? {
         if name == "serve", let answered = snapshot.serving.compactMap(\.lastPredictionAt).max() {
             let rate = Double(snapshot.serving.map(\.recentPredictions).reduce(0, +)) / 10
-            return (rate >= 1 ? "\(Format.count(Int(rate.rounded()))) answers a second" : "answered", answered)
+            return (rate >= 1 ? "\(Format.count(Int(rate.rounded()))) answers/s" : "answered", answered)
         }
-        let said = snapshot.latest.filter { event in
-            let entry = EventCatalogue.entry(for: EventType(event.type))
-            return entry?.producers.contains(name) == true
-                && (name != "api" || entry?.producers.contains("outside") == true)
+        if name == "api" {
+            let published = snapshot.latest.filter { event in
+                !event.source.hasPrefix(Envelope.ownSourcePrefix)
+                    || ["/naura/api", "/naura/cli"].contains(event.source)
+            }
+            return published.max { $0.time < $1.time }.map { ("← \($0.type)", $0.time) }
         }
         let heard = snapshot.latest.filter {
             EventCatalogue.entry(for: EventType($0.type))?.consumers.contains(name) == true
         }
         // A dead letter is said in the name of the stage that gave up; it would hide what the worker did last.
-        let own = said.filter { $0.type != "dead-letter" && (name == "api" || $0.source.hasSuffix("/\(name)")) }
+        let own = snapshot.latest.filter { event in
+            event.type != "dead-letter"
+                && EventCatalogue.entry(for: EventType(event.type))?.producers.contains(name) == true
+                && event.source == Envelope.ownSourcePrefix + name
+        }
         guard let event = (own.isEmpty ? heard : own).max(by: { $0.time < $1.time }) else { return nil }
-        return (name == "api" || own.isEmpty ? "← \(event.type)" : event.type, event.time)
+        return (own.isEmpty ? "← \(event.type)" : event.type, event.time)
     }
 }

@@ -55,7 +55,7 @@ struct RunCards {
             when: Moment(run.startedAt),
             took: run.endedAt.map { Format.duration($0.timeIntervalSince(run.startedAt)) }, causes: causes,
             commit: run.codeCommit.map { String($0.prefix(7)) }, curves: Array(drawn),
-            metrics: rest.map { Metric(metric: $0.key, value: Format.decimal($0.value, 4)) })
+            metrics: rest.map { Metric(metric: $0.key, value: Format.metric($0.value)) })
     }
 
     /// What was measured on rows that the trainer did not fit comes first.

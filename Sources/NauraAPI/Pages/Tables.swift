@@ -77,7 +77,7 @@ struct WorkerTable {
     init(_ snapshot: LoopSnapshot) {
         let rows = snapshot.status?.workers ?? []
         lines = rows.filter { $0.state != "stopped" }.map { row in
-            let job = snapshot.jobs.first { $0.state == "running" && $0.worker == row.name }
+            let job = snapshot.jobs.first { $0.state == "running" && $0.owner == row.instance }
             return Line(
                 name: row.name, state: row.state, pid: row.pid, lag: Format.count(row.lag),
                 doing: job.map { $0.progress ?? "\($0.kind) \($0.key)" }, seen: Moment(row.startedAt),
