@@ -25,6 +25,7 @@ let crypto = product("Crypto", "swift-crypto")
 let hummingbird = product("Hummingbird", "hummingbird")
 let asyncHTTPClient = product("AsyncHTTPClient", "async-http-client")
 let nioCore = product("NIOCore", "swift-nio")
+let nioPosix = product("NIOPosix", "swift-nio")
 let nioHTTP1 = product("NIOHTTP1", "swift-nio")
 let httpTypes = product("HTTPTypes", "swift-http-types")
 let lifecycle = product("ServiceLifecycle", "swift-service-lifecycle")
@@ -100,7 +101,7 @@ let package = Package(
             "NauraServing",
             [
                 "NauraModels", "NauraStore", "NauraPostgres", "NauraData", "NauraEvents", "NauraRules", hummingbird,
-                log, nioCore, nioHTTP1, httpTypes, crypto, lifecycle,
+                log, nioCore, nioPosix, nioHTTP1, httpTypes, crypto, lifecycle,
             ], settings: optimised),
         room(
             "NauraAPI",
@@ -163,6 +164,12 @@ let package = Package(
             name: "NauraModelsTests", dependencies: ["NauraModels", "NauraRules", "CXGBoost"],
             swiftSettings: strict),
         .testTarget(
+            name: "NauraServingTests",
+            dependencies: [
+                "NauraServing", "NauraModels", "NauraStore", "NauraData", "NauraEvents", "NauraRules",
+                asyncHTTPClient, nioCore, nioHTTP1, log, lifecycle,
+            ], swiftSettings: strict),
+        .testTarget(
             name: "IntegrationTests",
             dependencies: [
                 "NauraStage", "NauraLedger", "NauraStore", "NauraServing", "NauraAPI", "NauraTestKit", "NauraModels",
@@ -172,8 +179,11 @@ let package = Package(
             ], swiftSettings: strict),
         .testTarget(
             name: "PipelineTests",
-            dependencies: ["NauraTestKit", "NauraPostgres", "NauraStore", "NauraData", "NauraEvents", asyncHTTPClient],
-            swiftSettings: strict),
+            dependencies: [
+                "NauraTestKit", "NauraPostgres", "NauraStore", "NauraData", "NauraEvents", "NauraLedger", asyncHTTPClient,
+                log, "validate", "featurize", "schedule", "train", "promote", "rollout", "serve", "monitor", "notify",
+                "api",
+            ], swiftSettings: strict),
         .testTarget(name: "ArchitectureTests", dependencies: ["NauraEvents", "NauraSchemas"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
