@@ -2,6 +2,7 @@ import Foundation
 import NauraData
 import NauraEvents
 import NauraLedger
+import NauraPostgres
 import NauraStore
 import NauraTestKit
 import Testing
@@ -109,7 +110,8 @@ struct FeaturizeTests {
             try await sample.publish(try sample.file(Self.first))
             try await sample.publish(try sample.file(Self.header + "c,2026-02-01,9,3,z,No\n", "second.csv"))
             try await sample.featurize()
-            let applied = try await sample.apply(DataSample.project.replacing("months: months", with: "double: months + months"))
+            let applied = try await sample.apply(
+                DataSample.project.replacing("months: months", with: "double: months + months"))
             #expect(applied.version == 2)
             #expect(applied.orders.map(\.number) == [1, 2])
             #expect(applied.orders.map(\.announces) == [false, true])

@@ -1,6 +1,7 @@
 import Foundation
 import NauraData
 import NauraEvents
+import NauraPostgres
 import NauraStore
 import NauraTestKit
 import Testing
@@ -125,7 +126,8 @@ struct ValidateTests {
                     "update ledger.job set state = 'waiting', lease_until = null, tries = \(Int32(tries + 1))")
             }
             try await runJobs(of: runner, in: sample.database)
-            #expect(try await said(DataRejected.self, in: sample.database).first?.violations.first?.rule == "unreadable")
+            #expect(
+                try await said(DataRejected.self, in: sample.database).first?.violations.first?.rule == "unreadable")
         }
     }
 

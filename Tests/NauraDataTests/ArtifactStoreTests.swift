@@ -132,4 +132,32 @@ import Testing
             #expect(fault?.code == .checksum)
         }
     }
+
+    @Test("a file comes over HTTP; what is missing, broken or cut off is named, and only what may pass is transient")
+    func http() async throws {
+        let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n"
+        let server = try CannedServer([
+            "/whole.csv": head + "content-length: 3\r\n\r\nabc",
+            "/chunked.csv": head + "transfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+            "/cut.csv": head + "content-length: 30\r\n\r\nabc",
+            "/busy.csv": "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            "/closed.csv": "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        ])
+        defer { server.close() }
+        let root = "http://127.0.0.1:\(server.port)"
+        try await withFolder { folder in
+            for path in ["whole", "chunked"] {
+                let fetched = try await DataSource.fetch(uri: "\(root)/\(path).csv", format: .csv, into: folder)
+                #expect(fetched.sha256.hasPrefix("ba7816bf"))
+            }
+        }
+        let missing = try #require(try await fault("\(root)/nothing.csv"))
+        #expect(missing.code == .notFound)
+        #expect(!missing.isTransient)
+        #expect(try await fault("\(root)/closed.csv")?.isTransient == false)
+        #expect(try await fault("\(root)/busy.csv")?.isTransient == true)
+        let cut = try #require(try await fault("\(root)/cut.csv"))
+        #expect(cut.code == .cutOff)
+        #expect(cut.isTransient)
+    }
 }

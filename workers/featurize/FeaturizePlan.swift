@@ -143,7 +143,9 @@ struct FeaturizePass {
                     numbers: values.numbers, texts: values.texts))
         }
         for (index, label) in labels.enumerated() {
-            guard let label, let text = cells[label.index].label(fields[label.index], type: label.type) else { continue }
+            guard let label, let text = cells[label.index].label(fields[label.index], type: label.type) else {
+                continue
+            }
             piece.labels[index].append(
                 LabelRow(
                     entityKey: identity.key, event: identity.event, created: identity.created, rowNumber: rowNumber,
