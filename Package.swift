@@ -125,7 +125,7 @@ let package = Package(
         worker("rollout"),
         worker("serve", ["NauraServing", "NauraModels", lifecycle]),
         worker("monitor", ["NauraModels"]),
-        worker("notify", [asyncHTTPClient, nioCore, lifecycle]),
+        worker("notify", [asyncHTTPClient, nioCore, nioHTTP1, lifecycle]),
         worker("api", ["NauraAPI", lifecycle]),
 
         // The command line.

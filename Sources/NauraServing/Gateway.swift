@@ -125,7 +125,9 @@ public final class Gateway: Sendable {
         current.routes.values.map(\.report).sorted { $0.model < $1.model }
     }
 
-    private func load(_ route: ServedRoute, after previous: ModelRoute?, now: ContinuousClock.Instant) async -> ModelRoute {
+    private func load(_ route: ServedRoute, after previous: ModelRoute?, now: ContinuousClock.Instant) async
+        -> ModelRoute
+    {
         if let previous, previous.route == route, previous.fault == nil {
             _ = await model(route.champion, of: route, now: now)
             return previous
@@ -148,7 +150,8 @@ public final class Gateway: Sendable {
                 epoch: route.epoch, weight: canary.model == nil ? 0 : route.weight, rollout: route.rollout,
                 canaryVersion: version.version,
                 slow: SlowThreshold(
-                    seconds: route.slowSeconds, champion: previous?.champion?.metrics.values.recent ?? RecentLatencies()))
+                    seconds: route.slowSeconds, champion: previous?.champion?.metrics.values.recent ?? RecentLatencies()
+                ))
         }
         return ModelRoute(
             route: route,
@@ -209,6 +212,9 @@ public final class Gateway: Sendable {
     var telemetries: [ModelTelemetry] {
         models.withLock { $0.values.sorted { $0.model < $1.model } }
     }
+
+    /// ``boot`` as 16 hex digits.
+    public var bootName: String { PredictionID.hex(boot) }
 
     /// What the gateway counts, now.
     public var measurements: ServingMeasurements {

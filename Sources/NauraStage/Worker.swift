@@ -66,14 +66,18 @@ public enum Worker {
     /// Runs the worker `name` until SIGTERM or SIGINT: stops polling, settles what is open (15 s), cancels (10 s), exits.
     ///
     /// Exits with 2 when the configuration has faults, and with 1 when a part fails for good.
+    ///
+    /// - Parameter outlivesServers: whether the worker starts and stays ready without database and broker, as the data
+    ///   plane does. It then has no stages and runners, and relays no streams: only services of its own, and telemetry.
     public static func run(
-        _ name: String, channels: [String] = [], _ build: @Sendable (WorkerContext) async throws -> WorkerParts
+        _ name: String, channels: [String] = [], outlivesServers: Bool = false,
+        _ build: @Sendable (WorkerContext) async throws -> WorkerParts
     ) async {
         let config = ConfigReader(provider: EnvironmentVariablesProvider()).scoped(to: "naura")
         do {
             let configuration = try WorkerConfiguration(config)
             LoggingSystem.bootstrap { _ in JSONLogHandler(label: name, level: configuration.logLevel) }
-            try await run(name, configuration, config, channels, build)
+            try await run(name, configuration, config, channels, outlivesServers: outlivesServers, build)
         } catch let fault as ConfigurationFault {
             FileHandle.standardError.write(Data("\(name): \(fault)\n".utf8))
             exit(2)
@@ -86,7 +90,7 @@ public enum Worker {
 
     private static func run(
         _ name: String, _ configuration: WorkerConfiguration, _ config: ConfigReader, _ channels: [String],
-        _ build: (WorkerContext) async throws -> WorkerParts
+        outlivesServers: Bool, _ build: (WorkerContext) async throws -> WorkerParts
     ) async throws {
         let logger = Logger(label: name)
         let host = ProcessInfo.processInfo.hostName
@@ -96,11 +100,13 @@ public enum Worker {
         let database = Database(
             url: configuration.databaseURL, connectionsMax: configuration.connectionsMax,
             applicationName: "naura-\(name)", logger: logger)
-        try await database.waitUntilAvailable()
-        try await waitForTables(in: database, logger: logger)
         let admin = try KafkaAdmin(configuration: configuration.kafka, logger: logger)
-        let cluster = try await admin.waitUntilAvailable()
-        try await BrokerWatch.makeTopics(admin, partitions: configuration.partitions, existing: cluster)
+        if !outlivesServers {
+            try await database.waitUntilAvailable()
+            try await waitForTables(in: database, logger: logger)
+            let cluster = try await admin.waitUntilAvailable()
+            try await BrokerWatch.makeTopics(admin, partitions: configuration.partitions, existing: cluster)
+        }
         let producer = try KafkaProducer(configuration: configuration.kafka, logger: logger)
         let wakeups = Wakeups(database: database, channels: ["naura_job", "naura_outbox"] + channels)
         let context = WorkerContext(
@@ -108,6 +114,9 @@ public enum Worker {
             telemetry: Telemetry(producer: producer, metrics: metrics), wakeups: wakeups, metrics: metrics,
             health: health, logger: logger)
         let parts = try await build(context)
+        precondition(
+            !outlivesServers || (parts.stages.isEmpty && parts.runners.isEmpty),
+            "a worker that outlives its servers has stages or runners, which need them")
 
         var services: [any Service] = [wakeups]
         var partitionService: PartitionService?
@@ -124,12 +133,15 @@ public enum Worker {
             services.append(service)
             metrics.collect { metrics in metrics.gauge("naura_consumer_lag_events", [:], Double(consumer.lag())) }
         }
-        services.append(
-            BrokerWatch(
-                admin: admin, database: database, partitions: configuration.partitions, logger: logger,
-                wakeups: wakeups, onRewind: { [partitionService] in await partitionService?.retakeStreams() }))
-        services.append(
-            SharedRelay(instance: instance, database: database, producer: producer, wakeups: wakeups, logger: logger))
+        if !outlivesServers {
+            services.append(
+                BrokerWatch(
+                    admin: admin, database: database, partitions: configuration.partitions, logger: logger,
+                    wakeups: wakeups, onRewind: { [partitionService] in await partitionService?.retakeStreams() }))
+            services.append(
+                SharedRelay(
+                    instance: instance, database: database, producer: producer, wakeups: wakeups, logger: logger))
+        }
         if !parts.runners.isEmpty {
             services.append(
                 RunnerLoop(
@@ -148,7 +160,8 @@ public enum Worker {
         services.append(
             Registrar(
                 name: name, instance: instance, host: host, pid: pid, database: database, wakeups: wakeups,
-                health: health, logger: logger, address: { address.withLock { $0 } },
+                health: health, isDatabaseNeeded: !outlivesServers, logger: logger,
+                address: { address.withLock { $0 } },
                 lag: { [partitionService] in Int(partitionService?.lag ?? 0) },
                 assignments: { [partitionService] in (partitionService?.partitions ?? []).map { "\($0)" }.sorted() }))
         services += parts.services
@@ -192,6 +205,8 @@ struct Registrar: Service {
     let database: Database
     let wakeups: Wakeups
     let health: Health
+    /// Whether the worker is not ready while the database is away.
+    let isDatabaseNeeded: Bool
     let logger: Logger
     let address: @Sendable () -> String?
     let lag: @Sendable () -> Int
@@ -217,7 +232,7 @@ struct Registrar: Service {
                     lag: lag(), assignments: assignments()), in: database)
             health.set("database", fault: nil)
         } catch {
-            health.set("database", fault: "the database is away")
+            if isDatabaseNeeded { health.set("database", fault: "the database is away") }
             logger.debug("the registry could not be told", metadata: ["error": "\(error)"])
         }
     }

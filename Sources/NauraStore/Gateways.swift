@@ -24,7 +24,9 @@ public enum Gateways {
     /// Records what `gateway` serves now, in place of what it said before.
     ///
     /// Rows of gateways that were not heard of for an hour are removed, so that ended processes do not pile up.
-    public static func report(_ gateway: String, serves reports: [GatewayReport], in transaction: Transaction) async throws {
+    public static func report(_ gateway: String, serves reports: [GatewayReport], in transaction: Transaction)
+        async throws
+    {
         for report in reports {
             try await transaction.execute(
                 """

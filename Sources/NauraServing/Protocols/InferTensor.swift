@@ -133,7 +133,8 @@ struct InferTensor {
                 guard let cell = try reader.cell() else {
                     throw Refusal.malformed("the input \(name) has ragged data")
                 }
-                let isInteger = start == 0x2D || (0x30...0x39).contains(start) ? isInteger(reader, from: position) : false
+                let isInteger =
+                    start == 0x2D || (0x30...0x39).contains(start) ? isInteger(reader, from: position) : false
                 if let fault = type.fault(cell, isInteger: isInteger) {
                     throw Refusal.malformed("the input \(name) is \(type.rawValue), found \(fault)")
                 }

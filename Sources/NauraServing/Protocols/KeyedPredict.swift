@@ -139,7 +139,9 @@ extension Gateway {
             for feature in view.features {
                 switch feature.type {
                 case .number:
-                    if let value = numbers.next() ?? nil, Float(value).isFinite { values[feature.name] = .number(value) }
+                    if let value = numbers.next() ?? nil, Float(value).isFinite {
+                        values[feature.name] = .number(value)
+                    }
                 case .text:
                     if let value = texts.next() ?? nil { values[feature.name] = .text(value) }
                 }

@@ -9,7 +9,8 @@ extension Gateway {
         case .alive: return .json { $0.append("{\"status\":\"alive\"}") }
         case .live: return .json { $0.append("{\"live\":true}") }
         case .ready: return Self.readiness(isReady)
-        case .server: return .json { $0.append("{\"name\":\"naura\",\"version\":\"1\",\"extensions\":[\"model_repository\"]}") }
+        case .server:
+            return .json { $0.append("{\"name\":\"naura\",\"version\":\"1\",\"extensions\":[\"model_repository\"]}") }
         case .modelsV1, .modelsV2:
             let names = current.names
             return .json { bytes in

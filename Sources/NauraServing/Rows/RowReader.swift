@@ -91,7 +91,8 @@ struct RowReader {
         }
         guard count == columns.features.count else {
             throw Refusal.malformed(
-                "instance \(row) has \(count) values, the model takes \(columns.features.count) in the order of its inputs")
+                "instance \(row) has \(count) values, the model takes \(columns.features.count) in the order of its inputs"
+            )
         }
     }
 
