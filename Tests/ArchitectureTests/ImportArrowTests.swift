@@ -48,7 +48,7 @@ private let workerArrows: (rooms: Set<String>, packages: Set<String>) = (
         "NauraStage", "NauraAPI", "NauraServing", "NauraData", "NauraModels", "NauraStore", "NauraLedger",
         "NauraRules", "NauraEvents", "NauraPostgres",
     ],
-    ["Logging", "Configuration", "ServiceLifecycle", "AsyncHTTPClient", "NIOCore", "NIOFoundationCompat", "Synchronization"]
+    ["Logging", "Configuration", "ServiceLifecycle", "AsyncHTTPClient", "NIOCore", "NIOHTTP1", "NIOFoundationCompat"]
 )
 
 /// Modules of the Swift toolchain, which every room may import; NauraRules' own list is shorter.

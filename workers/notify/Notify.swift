@@ -3,6 +3,8 @@
 import AsyncHTTPClient
 import Foundation
 import NauraEvents
+import NauraLedger
+import NauraLedger
 import NauraStage
 import NauraStore
 import ServiceLifecycle
