@@ -74,8 +74,8 @@ actor Connection {
 
     // MARK: Transactions
 
-    /// Whether a transaction is open on the server.
-    var isInTransaction: Bool { hasBegun }
+    /// Whether there is something to commit or to fail at.
+    var isInTransaction: Bool { hasBegun || hasFailed }
 
     /// Sends `queue` and what follows it within the session's transaction, which the first call begins.
     ///
@@ -86,9 +86,9 @@ actor Connection {
             throw PostgresError(
                 .transactionAborted, "a statement of this transaction has failed; it can only roll back")
         }
-        for query in queue { try query.check() }
-        if case .query(let query, _) = final { try query.check() }
         do {
+            for query in queue { try query.check() }
+            if case .query(let query, _) = final { try query.check() }
             return try attempt(queue, final, operation)
         } catch {
             hasFailed = true
@@ -245,8 +245,8 @@ actor Connection {
     /// Runs `body`; a lost connection or a cancellation ends the session.
     func guarded<R>(_ operation: UInt64?, _ body: () throws -> R) throws -> R {
         if isBroken { throw PostgresError(.connectionLost, "the session has ended") }
+        try cancellation.begin(operation)
         do {
-            try cancellation.begin(operation)
             return try body()
         } catch let fault as PostgresError {
             if fault.code == .connectionLost { close() }

@@ -76,11 +76,11 @@ extension Int64: PostgresDecodable {
         case 26: return Int64(try cell.integer(UInt32.self))
         case 1700:
             let text = try cell.numericText()
-            guard let value = Decimal(string: text),
-                let whole = Int64(exactly: NSDecimalNumber(decimal: value).doubleValue)
-            else { throw CellFault(found: "the number \(text)") }
-            return NSDecimalNumber(decimal: value).int64Value == whole
-                ? whole : NSDecimalNumber(decimal: value).int64Value
+            // A `Decimal` prints a whole number without point and exponent.
+            guard let value = Decimal(string: text), let whole = Int64("\(value)") else {
+                throw CellFault(found: "the number \(text)")
+            }
+            return whole
         default: throw cell.unexpected
         }
     }

@@ -9,7 +9,7 @@ public struct ProjectChannel: Sendable, Equatable {
 }
 
 /// What people are told, by which channel, and whether they have been.
-public struct Notification: Sendable, Equatable {
+public struct FiledNotification: Sendable, Equatable {
     public let id: Int
     /// `project/channel`.
     public let channel: String
@@ -113,7 +113,7 @@ public enum Notifications {
     /// What `channel` is to be told of `event`.
     public static func find(
         channel: String, event: String, in transaction: Transaction
-    ) async throws -> Notification? {
+    ) async throws -> FiledNotification? {
         try await transaction.first(
             """
             select id, channel, subject, body, event_id, event_type, sent_at is not null as is_sent
@@ -121,7 +121,7 @@ public enum Notifications {
             where channel = \(channel) and dedupe = \(event)
             """
         ).map {
-            Notification(
+            FiledNotification(
                 id: try $0.get("id"), channel: try $0.get("channel"), subject: try $0.get("subject"),
                 body: try $0.get("body"), event: try $0.get("event_id"), type: try $0.get("event_type"),
                 isSent: try $0.get("is_sent"))

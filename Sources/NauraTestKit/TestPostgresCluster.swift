@@ -35,15 +35,34 @@ public actor TestPostgresCluster {
         let url = try await serverURL()
         let administration = Database(
             url: url.absoluteString, connectionsMax: 4, applicationName: "naura tests", logger: TestDatabase.logger)
-        let template = "naura_template_\(UUID().uuidString.lowercased().prefix(8))"
-        try await administration.update(TestDatabase.statement("create database \(template)"))
+        let template = try await template(at: url, administration)
+        return Prepared(url: url, template: template, administration: administration)
+    }
+
+    /// The database to copy, named after the migrations, so that a server of several runs keeps one.
+    ///
+    /// Made under another name and renamed when it is whole: two processes may make it at once.
+    private static func template(at url: URL, _ administration: Database) async throws -> String {
+        let texts = TestDatabase.migrations.map { $0.name + $0.text }.joined()
+        let digest = texts.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        let name = "naura_template_\(String(digest, radix: 16))"
+        guard try await administration.query("select 1 from pg_database where datname = \(name)").isEmpty else {
+            return name
+        }
+        let draft = "naura_draft_\(UUID().uuidString.lowercased().prefix(8))"
+        try await administration.update(TestDatabase.statement("create database \(draft)"))
         let database = Database(
-            url: TestDatabase.address(of: template, at: url).absoluteString, connectionsMax: 1,
+            url: TestDatabase.address(of: draft, at: url).absoluteString, connectionsMax: 1,
             applicationName: "naura tests", logger: TestDatabase.logger)
         _ = try await Migrator(files: TestDatabase.migrations).run(on: database)
-        // A database that somebody is connected to cannot be copied.
+        // A database that somebody is connected to can be neither renamed nor copied.
         await database.close()
-        return Prepared(url: url, template: template, administration: administration)
+        do {
+            try await administration.update(TestDatabase.statement("alter database \(draft) rename to \(name)"))
+        } catch let fault as PostgresError where fault.sqlState == "42P04" {
+            try await administration.update(TestDatabase.statement("drop database \(draft)"))
+        }
+        return name
     }
 
     private static func serverURL() async throws -> URL {

@@ -1,6 +1,8 @@
 import Foundation
 import Logging
+import NauraData
 import NauraEvents
+import NauraLedger
 import NauraModels
 import NauraPostgres
 import NauraRules

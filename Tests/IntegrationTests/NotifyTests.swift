@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import Foundation
 import Logging
 import NauraEvents
+import NauraLedger
 import NauraPostgres
 import NauraRules
 import NauraStage

@@ -82,6 +82,22 @@ struct TransactionTests {
         }
     }
 
+    @Test("a value that cannot be encoded fails the transaction, also when the failure is caught")
+    func unencodable() async throws {
+        try await TestDatabase.with { database in
+            try await database.update("create table item (name text)")
+            let fault = await #expect(throws: PostgresError.self) {
+                try await database.transaction { transaction in
+                    try await transaction.execute("insert into item (name) values (\("fine"))")
+                    try await transaction.execute("insert into item (name) values (\("a\u{0}b"))")
+                    do { try await transaction.flush() } catch is PostgresError {}
+                }
+            }
+            #expect(fault?.code == .transactionAborted)
+            #expect(try await database.query("select name from item limit 9").isEmpty)
+        }
+    }
+
     @Test("a transaction that is used after its end throws")
     func ended() async throws {
         try await TestDatabase.with { database in
