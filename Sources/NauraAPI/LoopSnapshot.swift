@@ -1,6 +1,7 @@
 import Foundation
 import NauraLedger
 import NauraPostgres
+import NauraRules
 import NauraStore
 
 /// Everything that the page shows, as the tables had it within a few milliseconds.
@@ -18,7 +19,7 @@ struct LoopSnapshot: Sendable {
     var rollouts: [RolloutRow] = []
     var evidence: [EvidenceRow] = []
     var decisions: [DecisionRow] = []
-    var rules: [Int: RolloutRulesSummary] = [:]
+    var rules: [Int: RolloutPolicy] = [:]
     var runs: [RunRow] = []
     var curves: [MetricCurve] = []
     var drift: [DriftRow] = []
@@ -42,7 +43,7 @@ struct LoopSnapshot: Sendable {
         let shown = RolloutCards.chosen(from: snapshot.rollouts).map(\.id)
         snapshot.evidence = try await Overview.evidence(of: shown, in: database)
         snapshot.decisions = try await Overview.decisions(of: shown, in: database)
-        for id in shown { snapshot.rules[id] = try await Overview.rules(ofRollout: id, in: database) }
+        snapshot.rules = try await Overview.rules(of: shown, in: database)
         snapshot.runs = try await Overview.runs(limit: 8, in: database)
         snapshot.curves = try await Overview.curves(of: snapshot.runs.map(\.id), pointsMax: 60, in: database)
         snapshot.drift = try await Overview.drift(limit: 200, in: database)

@@ -12,6 +12,8 @@ public enum EventCatalogue {
         /// Names of workers; `naura` is the command line, `outside` stands for any other program.
         public let producers: [String]
         public let consumers: [String]
+        /// The Swift type's name.
+        let payloadName: String
         let decode: @Sendable ([UInt8]) throws(EventFault) -> any EventPayload
 
         /// The file of the JSON Schema in `schemas/`.
@@ -30,6 +32,7 @@ public enum EventCatalogue {
             self.summary = summary
             self.producers = producers
             self.consumers = consumers
+            payloadName = String(describing: P.self)
             decode = { body throws(EventFault) in try EventSchema.decode(P.self, from: body) }
         }
     }

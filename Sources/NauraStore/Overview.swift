@@ -161,7 +161,7 @@ public struct DriftRow: Codable, Sendable, Equatable {
     public let method: String
     public let statistic: Double
     public let threshold: Double
-    /// Whether the statistic is beyond its threshold.
+    /// Whether the monitor judged it so: the statistic is beyond its threshold, for what is a chance below it.
     public let isDrifted: Bool
 
     private enum CodingKeys: String, CodingKey {
@@ -302,7 +302,8 @@ public enum Overview {
         }
     }
 
-    /// The columns of each model's last closed window, the greatest statistic first within a model.
+    /// The columns of each model's last closed window, the greatest statistic first within a model. A column whose
+    /// statistic is no finite number is left out.
     public static func drift(
         model: String? = nil, limit: Int = 1_000, in database: Database
     ) async throws -> [DriftRow] {
@@ -324,7 +325,8 @@ public enum Overview {
                     case jsonb_typeof(w.statistics) when 'array' then w.statistics
                     else coalesce(w.statistics -> 'columns', '[]'::jsonb) end) e
             ) c
-            order by w.model, c.statistic desc nulls last, c.column_name limit \(limit)
+            where c.statistic not in ('NaN', 'Infinity', '-Infinity')
+            order by w.model, c.statistic desc, c.column_name limit \(limit)
             """)
         return try rows.map { row in
             DriftRow(

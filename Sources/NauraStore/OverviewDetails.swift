@@ -2,6 +2,7 @@
 
 import Foundation
 import NauraPostgres
+import NauraRules
 
 /// What the gate saw of one version.
 public struct EvaluationRow: Codable, Sendable, Equatable {
@@ -71,12 +72,27 @@ public struct DecisionRow: Codable, Sendable, Equatable {
     }
 }
 
-/// The parts of a rollout's rules that people look at; nil where the rules do not say.
-public struct RolloutRulesSummary: Decodable, Sendable, Equatable {
-    public let steps: [Double]?
-    public let harmAlpha: Double?
-    public let errorMargin: Double?
-    public let slowMargin: Double?
+/// The rules of a rollout as far as its row states them; later versions may state more.
+private struct StatedRules: Decodable {
+    let steps: [Double]?
+    let harmAlpha: Double?
+    let advanceBeta: Double?
+    let errorMargin: Double?
+    let slowMargin: Double?
+    let errorRatio: Double?
+    let slowRatio: Double?
+    let errorWeight: Double?
+    let slowWeight: Double?
+
+    var policy: RolloutPolicy {
+        let usual = RolloutPolicy()
+        return RolloutPolicy(
+            steps: steps ?? usual.steps, errorMargin: errorMargin ?? usual.errorMargin,
+            slowMargin: slowMargin ?? usual.slowMargin, errorRatio: errorRatio ?? usual.errorRatio,
+            slowRatio: slowRatio ?? usual.slowRatio, harmAlpha: harmAlpha ?? usual.harmAlpha,
+            advanceBeta: advanceBeta ?? usual.advanceBeta, errorWeight: errorWeight ?? usual.errorWeight,
+            slowWeight: slowWeight ?? usual.slowWeight)
+    }
 }
 
 /// What a model's traffic gets.
@@ -159,10 +175,14 @@ extension Overview {
         }
     }
 
-    /// The rules that a rollout was started with.
-    public static func rules(ofRollout id: Int, in database: Database) async throws -> RolloutRulesSummary? {
-        let row = try await database.query("select rules from naura.rollout where id = \(id)").first
-        return try row?.json("rules", as: RolloutRulesSummary.self)
+    /// The steps, margins and levels that `rollouts` were started with, by rollout.
+    public static func rules(of rollouts: [Int], in database: Database) async throws -> [Int: RolloutPolicy] {
+        guard !rollouts.isEmpty else { return [:] }
+        let rows = try await database.query("select id, rules from naura.rollout where id = any(\(rollouts)) limit 100")
+        return Dictionary(
+            uniqueKeysWithValues: try rows.map { row in
+                (try row.get("id"), try row.json("rules", as: StatedRules.self).policy)
+            })
     }
 
     /// What each routed model's traffic gets.

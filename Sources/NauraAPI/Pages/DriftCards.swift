@@ -1,4 +1,5 @@
 import Foundation
+import NauraRules
 import NauraStore
 
 /// How far each column of the last closed window is from its reference.
@@ -35,10 +36,19 @@ struct DriftCards {
         isEmpty = cards.isEmpty
     }
 
+    /// The statistic in units of its threshold; chances, of which the small ones matter, on a logarithmic scale.
+    private static func ratio(_ row: DriftRow) -> Double {
+        guard row.threshold > 0, row.threshold < 1 || DriftTest(rawValue: row.method)?.isChance != true else {
+            return 0
+        }
+        guard DriftTest(rawValue: row.method)?.isChance == true else { return row.statistic / row.threshold }
+        return log(max(row.statistic, 1e-12)) / log(row.threshold)
+    }
+
     private static func card(_ rows: [DriftRow]) -> Card? {
         guard let first = rows.first else { return nil }
         // One scale for all bars, in thresholds: bars of columns with different methods can be compared.
-        let ratios = rows.map { $0.threshold > 0 ? $0.statistic / $0.threshold : 0 }
+        let ratios = rows.map(ratio)
         let scale = max(2, min(8, ratios.max() ?? 2))
         let drifted = rows.filter(\.isDrifted).count
         let columns = zip(rows, ratios).map { row, ratio in

@@ -70,7 +70,7 @@ struct LoopLayout {
         ])
 
     static let tall = LoopLayout(
-        name: "tall", width: 380, height: 640, card: (116, 58), wheel: (190, 446, 138, 50),
+        name: "tall", width: 380, height: 596, card: (116, 58), wheel: (190, 446, 138, 50),
         places: [
             "api": (66, 42), "validate": (66, 134), "featurize": (66, 226), "schedule": (314, 226),
             "notify": (314, 134),
