@@ -81,11 +81,11 @@ struct ChainWatcher {
         let row = logged.row
         switch row.type {
         case "new-data":
-            guard let snapshot = try await Chain.snapshot(of: row.id, in: database) else { return .goesOn }
-            if snapshot.state == "duplicate" {
-                return .ends(.nothingToDo("\(row.subject): the same bytes were published before"))
-            }
-            return events.contains { $0.row.causeID == row.id } ? .continues : .goesOn
+            // Data of an unknown dataset is rejected without a snapshot.
+            if events.contains(where: { $0.row.causeID == row.id }) { return .continues }
+            let snapshot = try await Chain.snapshot(of: row.id, in: database)
+            return snapshot?.state == "duplicate"
+                ? .ends(.nothingToDo("\(row.subject): the same bytes were published before")) : .goesOn
         case "data-validated":
             return events.contains { $0.row.causeID == row.id } ? .continues : .goesOn
         case "data-rejected":
