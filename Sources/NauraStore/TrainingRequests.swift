@@ -68,11 +68,8 @@ public enum TrainingRequests {
     }
 
     /// Locks the model until the transaction ends: triggers that come meanwhile wait, and belong to the next fold.
-    ///
-    /// - Returns: false when the model is not defined or retired.
-    public static func lock(_ model: String, in transaction: Transaction) async throws -> Bool {
-        try await transaction.first(
-            "select 1 as one from naura.model where name = \(model) and not is_retired for update") != nil
+    public static func lock(_ model: String, in transaction: Transaction) async throws {
+        try await transaction.execute("select 1 from naura.model where name = \(model) for update")
     }
 
     /// Takes all pending triggers of `model` into a new request. Call ``lock(_:in:)`` first.

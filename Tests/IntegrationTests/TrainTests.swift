@@ -113,7 +113,7 @@ struct TrainTests {
                 try await Jobs.claim(kinds: [TrainModel.kind], owner: "test", leaseSeconds: 60, in: fixture.database))
             let second = try await fixture.publish(2, customers: 300, seed: 2)
             _ = try await fixture.database.transaction { transaction in
-                _ = try await TrainingRequests.lock("churn", in: transaction)
+                try await TrainingRequests.lock("churn", in: transaction)
                 return try await TrainingRequests.freeze("churn", job: job.id, in: transaction)
             }
             for number in 2...4 {
@@ -220,6 +220,21 @@ struct TrainTests {
             try await fixture.passTime()
             #expect(try await runJobs(of: fixture.trainer, in: fixture.database) == 1)
             #expect(try await said(ModelTrained.self, in: fixture.database).count == 2)
+        }
+    }
+
+    @Test("a model that is no longer defined trains nothing, and begins anew when it is defined again")
+    func forgetsRetiredModels() async throws {
+        try await TrainFixture.with { fixture in
+            let ready = try await fixture.publish(1, customers: 400)
+            try await handle(ready, by: FoldNewData(), id: "ready-1", in: fixture.database)
+            try await fixture.database.update("update naura.model set is_retired = true")
+            #expect(try await runJobs(of: fixture.trainer, in: fixture.database) == 1)
+            #expect(try await said(ModelTrained.self, in: fixture.database).isEmpty)
+            try await fixture.database.update("update naura.model set is_retired = false")
+            try await handle(ready, by: FoldNewData(), id: "ready-2", in: fixture.database)
+            #expect(try await runJobs(of: fixture.trainer, in: fixture.database) == 1)
+            #expect(try await said(ModelTrained.self, in: fixture.database).map(\.causes) == [["ready-2"]])
         }
     }
 

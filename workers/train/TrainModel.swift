@@ -28,7 +28,7 @@ struct TrainModel: JobRunner {
         case .request(let request):
             do {
                 try await train(request, under: lease)
-            } catch let fault as ModelFault where fault.code == .untrainable {
+            } catch let fault as ModelFault where fault.code != .unreadable {
                 try await fail(request, fault.message, under: lease)
             }
         }
@@ -49,16 +49,21 @@ struct TrainModel: JobRunner {
             if let request = try await TrainingRequests.find(job: job.id, in: work.transaction) {
                 return .request(request)
             }
-            guard try await TrainingRequests.lock(model, in: work.transaction) else {
-                return .nothing(reason: "the model \(model) is no longer defined")
-            }
+            try await TrainingRequests.lock(model, in: work.transaction)
             guard let pending = try await Triggers.pending(of: model, in: work.transaction) else {
                 return .nothing(reason: "no trigger is pending")
             }
             // A training that ended after the job was filed may have set a later moment.
             let seconds = pending.secondsUntilDue
             guard seconds <= 0 else { return .wait(seconds: seconds) }
-            return .request(try await TrainingRequests.freeze(model, job: job.id, in: work.transaction))
+            let request = try await TrainingRequests.freeze(model, job: job.id, in: work.transaction)
+            guard try await DefinedModels.exists(model, in: work.transaction) else {
+                // The triggers are taken all the same: a model that is defined again begins with new ones.
+                let reason = "the model \(model) is no longer defined"
+                try await TrainingRequests.end(request.id, as: .failed, reason: reason, in: work.transaction)
+                return .nothing(reason: reason)
+            }
+            return .request(request)
         }
     }
 
