@@ -63,7 +63,7 @@ struct SendNotification: JobRunner {
         try await lease.settle { work in try await Notifications.markSent(notification.id, in: work.transaction) }
     }
 
-    private func post(_ notification: NauraStore.Notification, to url: String) async throws {
+    private func post(_ notification: FiledNotification, to url: String) async throws {
         guard let address = URL(string: url), ["http", "https"].contains(address.scheme), address.host() != nil else {
             throw Rejection("the webhook \(url) is no http address", code: "bad-webhook")
         }
