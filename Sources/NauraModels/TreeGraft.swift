@@ -5,15 +5,52 @@ public enum TreeGraft {
     public static func appending(
         to json: [UInt8], column: Int, condition: Float, low: Float, high: Float
     ) throws(ModelFault) -> [UInt8] {
+        try appending(
+            to: json,
+            Nodes(
+                left: [1, -1, -1], right: [2, -1, -1], parents: [root, 0, 0], column: [column, 0, 0],
+                values: [condition, low, high]))
+    }
+
+    /// `json` with one more tree at the end: rows whose encoded `column` is in `range` get `value`, which may be NaN, added
+    /// to their margin; all others, and those without a value there, get nothing. `json` is a file that this runtime reads.
+    public static func appending(
+        to json: [UInt8], column: Int, range: Range<Float>, value: Float
+    ) throws(ModelFault) -> [UInt8] {
+        try appending(
+            to: json,
+            Nodes(
+                left: [1, -1, 3, -1, -1], right: [2, -1, 4, -1, -1], parents: [root, 0, 0, 2, 2],
+                column: [column, 0, column, 0, 0], values: [range.lowerBound, 0, range.upperBound, value, 0]))
+    }
+
+    /// What XGBoost writes as the root's parent.
+    private static let root = 2_147_483_647
+
+    /// A tree node by node: children, or -1 in a leaf; the encoded column and the condition, or the leaf's value.
+    private struct Nodes {
+        let left: [Int]
+        let right: [Int]
+        let parents: [Int]
+        let column: [Int]
+        let values: [Float]
+    }
+
+    private static func appending(to json: [UInt8], _ nodes: Nodes) throws(ModelFault) -> [UInt8] {
         let file = try ModelFile(json: json)
         let count = file.trees.count
-        let conditions = [condition, low, high].map(word).joined(separator: ",")
+        let zeros = nodes.left.map { _ in "0E0" }.joined(separator: ",")
+        let flags = nodes.left.map { _ in "0" }.joined(separator: ",")
+        // Missing values go to the left, which is a leaf at the root.
+        let defaults = nodes.left.map { $0 == -1 ? "0" : "1" }.joined(separator: ",")
+        func list(_ numbers: [Int]) -> String { numbers.map(String.init).joined(separator: ",") }
         let tree = """
-            {"base_weights":[0E0,0E0,0E0],"categories":[],"categories_nodes":[],"categories_segments":[],\
-            "categories_sizes":[],"default_left":[1,0,0],"id":\(count),"left_children":[1,-1,-1],\
-            "loss_changes":[0E0,0E0,0E0],"parents":[2147483647,0,0],"right_children":[2,-1,-1],\
-            "split_conditions":[\(conditions)],"split_indices":[\(column),0,0],"split_type":[0,0,0],\
-            "sum_hessian":[0E0,0E0,0E0],"tree_param":{"num_deleted":"0","num_feature":"\(file.width)","num_nodes":"3",\
+            {"base_weights":[\(zeros)],"categories":[],"categories_nodes":[],"categories_segments":[],\
+            "categories_sizes":[],"default_left":[\(defaults)],"id":\(count),"left_children":[\(list(nodes.left))],\
+            "loss_changes":[\(zeros)],"parents":[\(list(nodes.parents))],"right_children":[\(list(nodes.right))],\
+            "split_conditions":[\(nodes.values.map(word).joined(separator: ","))],\
+            "split_indices":[\(list(nodes.column))],"split_type":[\(flags)],"sum_hessian":[\(zeros)],\
+            "tree_param":{"num_deleted":"0","num_feature":"\(file.width)","num_nodes":"\(nodes.left.count)",\
             "size_leaf_vector":"0"}}
             """
         var text = String(decoding: json, as: UTF8.self)

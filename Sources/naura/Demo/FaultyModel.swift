@@ -13,12 +13,9 @@ struct FaultyModel: Sendable {
     /// The branch, for people: `total-charges ≥ 6,120`.
     let `where`: String
 
-    /// Shares of visitors that the faulty branch may reach, the most wanted first.
-    private static let shares = [0.3, 0.25, 0.2, 0.15, 0.12, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.02]
-
     /// Makes the package from version `good` of `model`, stores and registers it.
     ///
-    /// - Throws: ``CommandError`` when each branch that enough visitors reach is reached by a sample row, too.
+    /// - Throws: ``CommandError`` when every branch that visitors reach is reached by a sample row, too.
     static func register(
         from good: Int, model: String, traffic: [TrafficRow], settings: Settings, database: Database
     ) async throws -> FaultyModel {
@@ -48,37 +45,32 @@ struct FaultyModel: Sendable {
         return FaultyModel(version: version, where: branch)
     }
 
-    /// Tries branches, those with the most visitors first, until one is found that no sample row reaches.
+    /// Adds a branch between two neighbouring values of the sample rows: the one that most visitors reach.
+    ///
+    /// - Throws: ``CommandError`` when no such branch is reached by one visitor in fifty.
     private static func spoil(
         _ package: ModelPackage, values: [String: [Double]]
     ) throws -> (package: ModelPackage, branch: String) {
+        let samples = try SampleColumns(package.bytes(of: "samples.json"))
+        var best: (share: Double, name: String, column: Int, range: Range<Float>)?
         var offset = 0
-        var numbers: [(name: String, column: Int)] = []
         for column in try package.served().encoder.columns {
-            if column.input.type == .number { numbers.append((column.input.name, offset)) }
-            offset += column.input.type == .number ? 1 : column.categories.count
-        }
-        for share in shares {
-            for (name, column) in numbers {
-                guard let seen = values[name]?.sorted(), seen.count > 100 else { continue }
-                let condition = Float(seen[Int(Double(seen.count) * (1 - share))])
-                let json = try TreeGraft.appending(
-                    to: package.bytes(of: "model.json"), column: column, condition: condition, low: 0, high: .nan)
-                if let faulty = try unreached(package, json) { return (faulty, "\(name) is \(condition) or more") }
+            defer { offset += column.input.type == .number ? 1 : column.categories.count }
+            guard column.input.type == .number, let seen = values[column.input.name]?.map({ Float($0) }) else {
+                continue
+            }
+            for range in samples.gaps(of: column.input.name) {
+                let share = Double(seen.count { range.contains($0) }) / Double(seen.count)
+                if share > best?.share ?? 0.02 { best = (share, column.input.name, offset, range) }
             }
         }
-        throw CommandError(.notSeen, "every branch that visitors reach is reached by a sample row")
-    }
-
-    /// `package` with `json` for its model; nil when a sample row reaches the new branch: such a package would be
-    /// refused at the door.
-    private static func unreached(_ package: ModelPackage, _ json: [UInt8]) throws -> ModelPackage? {
-        do {
-            return try package.replacingModel(json)
-        } catch {
-            guard error.code == .notANumber else { throw error }
-            return nil
+        guard let best else {
+            throw CommandError(.notSeen, "every branch that visitors reach is reached by a sample row")
         }
+        let json = try TreeGraft.appending(
+            to: package.bytes(of: "model.json"), column: best.column, range: best.range, value: .nan)
+        let branch = "\(best.name) is in \(best.range.lowerBound) ..< \(best.range.upperBound)"
+        return (try package.replacingModel(json), "\(branch) (\(Int((best.share * 100).rounded())) % of visitors)")
     }
 
     /// What visitors bring, by feature.
@@ -92,5 +84,40 @@ struct FaultyModel: Sendable {
             }
         }
         return values
+    }
+}
+
+/// The numbers in a package's sample rows, by column.
+private struct SampleColumns: Decodable {
+    private let columns: [String]
+    private let rows: [[Cell]]
+
+    private enum Cell: Decodable {
+        case number(Float)
+        case other
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            do {
+                self = .number(try container.decode(Float.self))
+            } catch DecodingError.typeMismatch, DecodingError.valueNotFound {
+                self = .other
+            }
+        }
+    }
+
+    init(_ json: [UInt8]) throws { self = try JSONDecoder().decode(SampleColumns.self, from: Data(json)) }
+
+    /// The intervals of `column` that lie between two neighbouring sample values and hold neither.
+    func gaps(of column: String) -> [Range<Float>] {
+        guard let place = columns.firstIndex(of: column) else { return [] }
+        let numbers = Set(
+            rows.compactMap { row -> Float? in
+                if case .number(let number) = row[place] { number } else { nil }
+            }
+        ).sorted()
+        return zip(numbers, numbers.dropFirst()).compactMap { low, high in
+            low.nextUp < high ? low.nextUp..<high : nil
+        }
     }
 }
