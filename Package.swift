@@ -142,6 +142,13 @@ let package = Package(
             name: "runtime-benchmark",
             dependencies: ["NauraStage", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents", "NauraSchemas", log],
             path: "Benchmarks/runtime", swiftSettings: strict, linkerSettings: linking),
+        .executableTarget(
+            name: "serving-benchmark",
+            dependencies: [
+                "NauraServing", "NauraModels", "NauraStore", "NauraData", "NauraEvents", "NauraRules", hummingbird,
+                nioCore, nioPosix, log, lifecycle, unixSignals,
+            ],
+            path: "Benchmarks/serving", swiftSettings: strict, linkerSettings: linking),
 
         // A worker that does what a test tells it, for the runtime's tests.
         .executableTarget(

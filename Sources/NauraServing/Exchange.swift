@@ -30,6 +30,8 @@ struct Exchange {
     /// What sticks to the arm, where the request names it.
     var unit: String?
     let wallMicroseconds: Int64
+    /// Whether records are written at all.
+    let isRecorded: Bool
     var scratch: Scratch
 
     /// Moves the buffers out, so that they have one owner.
@@ -52,6 +54,7 @@ struct Exchange {
     mutating func record(
         _ cells: UnsafeMutableBufferPointer<Cell>, _ reader: JSONReader, score: Float?, row: Int?
     ) {
+        guard isRecorded else { return }
         scratch.records.append("{\"prediction_id\":")
         id.append(to: &scratch.records, row: row)
         if let unit {

@@ -5,7 +5,7 @@ import NauraData
 import NauraEvents
 import NauraModels
 import NauraRules
-import NauraStore
+public import NauraStore
 import Synchronization
 
 /// The data plane of one process: its routes, its loaded models, what it has answered and seen.
@@ -102,6 +102,12 @@ public final class Gateway: Sendable {
         let left = configuration.routesFreshFor - (ContinuousClock.now - moment)
         guard left > .zero else { return }
         freshUntil.store(Clocks.monotonicNanoseconds() + UInt64(left / .nanoseconds(1)), ordering: .relaxed)
+    }
+
+    /// Serves `routes` as if they had been read just now; for programs that bring their own.
+    public func serve(_ routes: [ServedRoute]) async {
+        await install(routes)
+        confirmRoutes(asOf: .now)
     }
 
     /// Loads what `routes` name, then switches to them. A version that cannot serve leaves its model as it was: the

@@ -24,6 +24,8 @@ public struct ServingConfiguration: Sendable {
     public var featureReadMax: Duration = .seconds(1)
     /// Prediction records that may wait to be published, all models together.
     public var recordBytesMax = 32 << 20
+    /// Whether answers are recorded at all; without, nothing is known of drift and quality.
+    public var recordsPredictions = true
     /// How long routes count as current after they were read; older ones serve the champion alone.
     public var routesFreshFor: Duration = .seconds(30)
     /// How often telemetry is published.

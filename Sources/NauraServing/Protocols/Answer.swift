@@ -75,6 +75,14 @@ extension Gateway {
             arm: call.route.split.isCanary(place) ? canary : champion, id: id, unit: unit, place: place)
     }
 
+    /// Begins the answer of a chosen arm.
+    @inline(__always)
+    func exchange(_ choice: Choice) -> Exchange {
+        Exchange(
+            arm: choice.arm, id: choice.id, unit: choice.unit, wallMicroseconds: Clocks.wallMicroseconds(),
+            isRecorded: configuration.recordsPredictions, scratch: borrowScratch())
+    }
+
     /// Counts an answered call, and hands over its records.
     @inline(__always)
     func settle(_ call: Call, _ choice: Choice, _ scratch: borrowing Scratch, rows: Int, isError: Bool) {

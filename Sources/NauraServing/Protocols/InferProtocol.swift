@@ -47,9 +47,7 @@ extension Gateway {
         _ call: Call, _ choice: Choice, _ request: InferRequest, _ reader: JSONReader, cells: inout [Cell], rows: Int
     ) throws -> Answer {
         let columns = choice.arm.columns
-        var exchange = Exchange(
-            arm: choice.arm, id: choice.id, unit: choice.unit, wallMicroseconds: Clocks.wallMicroseconds(),
-            scratch: borrowScratch())
+        var exchange = exchange(choice)
         var scores: [Float] = []
         scores.reserveCapacity(rows)
         var isError = false

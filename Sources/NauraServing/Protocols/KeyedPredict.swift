@@ -46,9 +46,7 @@ extension Gateway {
 
     private func answer(_ call: Call, _ choice: Choice, _ start: JSONReader) throws -> Answer {
         var reader = start
-        var exchange = Exchange(
-            arm: choice.arm, id: choice.id, unit: choice.unit, wallMicroseconds: Clocks.wallMicroseconds(),
-            scratch: borrowScratch())
+        var exchange = exchange(choice)
         let score = try withUnsafeTemporaryAllocation(of: Cell.self, capacity: choice.arm.columns.width) { cells in
             try choice.arm.rows.read(&reader, into: cells, row: 0)
             let score = exchange.score(cells, reader)

@@ -64,9 +64,7 @@ extension Gateway {
         let columns = choice.arm.columns
         var pending = Pending(
             choice: choice,
-            exchange: Exchange(
-                arm: choice.arm, id: choice.id, unit: choice.unit, wallMicroseconds: Clocks.wallMicroseconds(),
-                scratch: borrowScratch()))
+            exchange: exchange(choice))
         pending.exchange.scratch.out.append("{\"predictions\":[")
         reader.position += 1
         if try reader.take(0x5D) { return pending }
