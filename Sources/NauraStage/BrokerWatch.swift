@@ -43,7 +43,7 @@ struct BrokerWatch: Service {
                 if !isAway { logger.warning("the broker or the database is away", metadata: ["error": "\(error)"]) }
                 isAway = true
             }
-            await wake.wait()
+            await wake.waitWhileRunning()
         }
     }
 

@@ -53,7 +53,9 @@ final class PartitionLoop: Sendable {
     /// The broker came back empty: the stream's tail, which is everything kept, is sent again.
     func retake() { relay.retake() }
 
-    func run() async {
+    /// - Throws: what neither waiting nor a dead letter cures. Nothing is lost then: offsets and streams stand where the
+    ///   last transaction left them; but the partition must not be read on, for an event of it is unsettled.
+    func run() async throws {
         let logger = context.logger.with(["stage": "\(stage.name)", "partition": "\(source.topicPartition)"])
         do {
             try await relay.take()
@@ -73,9 +75,6 @@ final class PartitionLoop: Sendable {
             try await relay.release()
         } catch is CancellationError {
             logger.debug("partition loop was cancelled")
-        } catch {
-            // Nothing is lost: offsets and streams stand where the last transaction left them.
-            logger.error("partition loop ended", metadata: ["error": "\(error)"])
         }
     }
 

@@ -5,6 +5,7 @@ import NauraEvents
 import NauraKafka
 import NauraLedger
 import NauraPostgres
+import ServiceLifecycle
 import Synchronization
 
 /// The outgoing stream of one input partition, held by this process.
@@ -187,5 +188,14 @@ final class Signal: Sendable {
     func wait() async {
         var iterator = stream.makeAsyncIterator()
         await iterator.next()
+    }
+
+    /// The same for a service that ends with the worker: returns at once when the worker is told to stop.
+    func waitWhileRunning() async {
+        await withGracefulShutdownHandler {
+            await wait()
+        } onGracefulShutdown: {
+            self.send()
+        }
     }
 }

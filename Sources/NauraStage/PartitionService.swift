@@ -16,6 +16,7 @@ final class PartitionService: Service {
     private let stages: [String: any StageHandling]
     private let context: LoopContext
     private let running = Mutex<[TopicPartition: Running]>([:])
+    private let failure = Mutex<(any Error)?>(nil)
 
     init(stages: [any StageHandling], context: LoopContext) {
         self.stages = Dictionary(uniqueKeysWithValues: stages.map { ($0.topic, $0) })
@@ -51,6 +52,8 @@ final class PartitionService: Service {
                 }
             }
             await stop(partitions, isLost: false)
+            // The process ends with it, and whoever watches it starts a new one.
+            if let failure = failure.withLock({ $0 }) { throw failure }
             try Task.checkCancellation()
         } onGracefulShutdown: {
             // Revokes everything, which is awaited above, and then ends the events.
@@ -63,7 +66,18 @@ final class PartitionService: Service {
         let loop = PartitionLoop(stage: stage, source: source, context: context)
         running.withLock { running in
             // Owned by `running`: every path out of `run` stops and awaits it.
-            running[partition] = Running(loop: loop, task: Task { await loop.run() })
+            running[partition] = Running(loop: loop, task: Task { await run(loop, of: partition) })
+        }
+    }
+
+    private func run(_ loop: PartitionLoop, of partition: TopicPartition) async {
+        do {
+            try await loop.run()
+        } catch {
+            context.logger.critical(
+                "a partition cannot be handled", metadata: ["partition": "\(partition)", "error": "\(error)"])
+            failure.withLock { $0 = error }
+            await context.consumer.close()
         }
     }
 

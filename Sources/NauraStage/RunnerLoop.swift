@@ -52,7 +52,7 @@ struct RunnerLoop: Service {
                 return
             } catch {
                 logger.warning("a runner waits for the database", metadata: ["error": "\(error)"])
-                await wake.wait()
+                await wake.waitWhileRunning()
             }
         }
     }
@@ -60,13 +60,13 @@ struct RunnerLoop: Service {
     /// Waits for a notification, the tick, or the moment at which the next job becomes due.
     private func waitForNext(_ wake: Signal) async throws {
         let seconds = try await Jobs.secondsUntilNext(kinds: kinds, in: database) ?? 60
-        guard seconds < 1 else { return await wake.wait() }
+        guard seconds < 1 else { return await wake.waitWhileRunning() }
         // Due within the tick's second: a job that waits for its key's earlier one is due already, hence the floor.
         let alarm = Task { [delay = max(seconds, 0.02)] in
             try await Task.sleep(for: .seconds(delay))
             wake.send()
         }
-        await wake.wait()
+        await wake.waitWhileRunning()
         alarm.cancel()
     }
 

@@ -41,7 +41,7 @@ struct SharedRelay: Service {
                 logger.warning("waiting for the database", metadata: ["error": "\(error)"])
                 held = []
             }
-            await wake.wait()
+            await wake.waitWhileRunning()
         }
         try await Streams.releaseShared(owner: instance, in: database)
     }

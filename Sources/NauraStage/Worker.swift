@@ -130,7 +130,6 @@ public enum Worker {
                     instance: instance, database: database, producer: producer, consumer: consumer, metrics: metrics,
                     logger: logger, settings: StageSettings(batchEventsMax: configuration.batchEventsMax)))
             partitionService = service
-            services.append(service)
             metrics.collect { metrics in metrics.gauge("naura_consumer_lag_events", [:], Double(consumer.lag())) }
         }
         if !outlivesServers {
@@ -165,6 +164,8 @@ public enum Worker {
                 lag: { [partitionService] in Int(partitionService?.lag ?? 0) },
                 assignments: { [partitionService] in (partitionService?.partitions ?? []).map { "\($0)" }.sorted() }))
         services += parts.services
+        // Services end in reverse order, one after the other: polling stops first, not after the last running job.
+        if let partitionService { services.append(partitionService) }
         services.append(
             HealthServer.service(
                 host: configuration.host, port: configuration.healthPort, health: health, metrics: metrics,
@@ -219,7 +220,7 @@ struct Registrar: Service {
             await report(state: health.openFaults.isEmpty ? "running" : "starting")
             if ticks % 3_600 == 60 { await prune() }
             ticks += 1
-            await wake.wait()
+            await wake.waitWhileRunning()
         }
         await report(state: "stopped")
     }
