@@ -118,7 +118,24 @@ struct RuntimeHarness: Sendable {
         for event in events { _ = try await Publisher.publish(event, in: database) }
     }
 
+    /// Sends `events` while somebody holds one of them up, waits until `offset` is committed and the one behind it waits,
+    /// and says what is committed and written by then.
+    func sendAndWatch(_ events: [EncodedEvent], until offset: Int64) async throws -> (committed: Int64, effects: [Int])
+    {
+        try await send(events)
+        let isThere = try await eventually { try await committed() == offset }
+        let isHeldUp = try await waitFor(1, in: "pg_locks", "locktype = 'advisory' and not granted")
+        guard isThere, isHeldUp else { throw HarnessError(description: "nobody waits: \(isThere) \(isHeldUp)") }
+        return (try await committed(), try await numbers(in: "probe.effect"))
+    }
+
     // MARK: - What came of it
+
+    /// The offset that the probe has committed in the partition of the key `one`.
+    func committed() async throws -> Int64 {
+        let partition = KafkaPartitioner.partition(of: Array("one".utf8), partitions: 4)
+        return try await broker.admin.committedOffsets(of: "naura-probe", topic: "new-data")[partition] ?? 0
+    }
 
     func count(_ table: String, _ condition: String = "true") async throws -> Int {
         let row = try await database.query(

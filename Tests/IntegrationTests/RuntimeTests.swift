@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import NauraEvents
 import NauraKafka
 import NauraLedger
@@ -40,26 +41,18 @@ struct RuntimeTests {
     func offsets() async throws {
         try await RuntimeHarness.with { harness in
             let probe = try await harness.startReady("probe", ["NAURA_BATCH_EVENTS": "1"])
-            let partition = KafkaPartitioner.partition(of: Array("one".utf8), partitions: 4)
-            func committed() async throws -> Int64 {
-                try await harness.broker.admin.committedOffsets(of: "naura-probe", topic: "new-data")[partition] ?? 0
-            }
-            try await harness.database.transaction { blocker in
+            let events = [
+                try RuntimeHarness.event("ok", 0), try RuntimeHarness.event("ok", 1),
+                try RuntimeHarness.event("block", 2), try RuntimeHarness.event("ok", 3),
+            ]
+            let seen = try await harness.database.transaction { blocker in
                 _ = try await blocker.query("select pg_advisory_xact_lock(2)")
-                try await harness.send([
-                    try RuntimeHarness.event("ok", 0), try RuntimeHarness.event("ok", 1),
-                    try RuntimeHarness.event("block", 2), try RuntimeHarness.event("ok", 3),
-                ])
-                #expect(try await eventually { try await committed() == 2 })
-                // The third event's transaction is open, so neither it nor the fourth may be committed.
-                let waiting = try await eventually {
-                    try await harness.count("pg_locks", "locktype = 'advisory' and not granted") > 0
-                }
-                #expect(waiting)
-                #expect(try await committed() == 2)
-                #expect(try await harness.numbers(in: "probe.effect") == [0, 1])
+                return try await harness.sendAndWatch(events, until: 2)
             }
-            #expect(try await eventually { try await committed() == 4 })
+            // The third event's transaction was open, so neither it nor the fourth was committed.
+            #expect(seen.committed == 2)
+            #expect(seen.effects == [0, 1])
+            #expect(try await eventually { try await harness.committed() == 4 })
             #expect(try await harness.numbers(in: "probe.effect") == [0, 1, 2, 3])
             #expect(await probe.stop() == 0)
         }
@@ -91,10 +84,6 @@ struct RuntimeTests {
     func zombie() async throws {
         try await RuntimeHarness.with { harness in
             let frozen = try await harness.startReady()
-            let partition = KafkaPartitioner.partition(of: Array("one".utf8), partitions: 4)
-            func committed() async throws -> Int64 {
-                try await harness.broker.admin.committedOffsets(of: "naura-probe", topic: "new-data")[partition] ?? 0
-            }
             try await harness.send((0..<50).map { try RuntimeHarness.event("ok", $0) })
             #expect(try await harness.waitFor(50, in: "probe.effect"))
             try await harness.send((50..<60).map { try RuntimeHarness.event("sleep", $0) })
@@ -102,7 +91,7 @@ struct RuntimeTests {
             let successor = try harness.start()
             try await harness.send((60..<200).map { try RuntimeHarness.event("ok", $0) })
             #expect(try await harness.waitFor(200, in: "probe.effect"))
-            #expect(try await eventually { try await committed() == 200 })
+            #expect(try await eventually { try await harness.committed() == 200 })
             frozen.thaw()
             // The zombie wakes with partitions that are another's, and must come to terms with that.
             let hasRejoined = try await eventually { frozen.log.contains("\"lost\":\"true\"") || !frozen.isRunning }
@@ -110,7 +99,7 @@ struct RuntimeTests {
             #expect(frozen.isRunning)
             try await harness.send((200..<300).map { try RuntimeHarness.event("ok", $0) })
             #expect(try await harness.waitFor(300, in: "probe.effect"))
-            #expect(try await committed() >= 200)
+            #expect(try await harness.committed() >= 200)
             #expect(try await harness.numbers(in: "probe.effect") == Array(0..<300))
             #expect(await successor.stop() == 0)
             #expect(await frozen.stop() == 0)
@@ -172,7 +161,8 @@ struct RuntimeTests {
             let time = await clock.measure { #expect(await probe.stop() == 0) }
             #expect(time < .seconds(12))
             // What was open is settled; what had not begun is left to the next.
-            #expect(try await harness.numbers(in: "probe.effect") == [0, 3_000])
+            let settled = try await harness.numbers(in: "probe.effect")
+            #expect(settled == [0, 3_000], "\(probe.log.suffix(3_000))")
 
             // The next one meets an event that takes longer than anybody waits.
             let stuck = try await harness.startReady("probe", ["NAURA_BATCH_EVENTS": "1"])
@@ -187,7 +177,7 @@ struct RuntimeTests {
             #expect(hasBegun)
             let limit = await clock.measure { _ = await stuck.stop() }
             #expect(limit < .seconds(28))
-            #expect(try await harness.numbers(in: "probe.effect") == [0, 3_000, 2])
+            #expect(try await harness.numbers(in: "probe.effect") == [0, 3_000, 2], "\(stuck.log.suffix(3_000))")
         }
     }
 
