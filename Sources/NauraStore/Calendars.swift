@@ -9,6 +9,12 @@ public struct ModelCalendar: Codable, Sendable, Equatable {
     public let cron: String
     /// The IANA zone in which they are read.
     public let timeZone: String
+
+    public init(model: String, cron: String, timeZone: String) {
+        self.model = model
+        self.cron = cron
+        self.timeZone = timeZone
+    }
 }
 
 /// When models are to be trained by the calendar.
