@@ -146,7 +146,7 @@ let package = Package(
             name: "serving-benchmark",
             dependencies: [
                 "NauraServing", "NauraModels", "NauraStore", "NauraData", "NauraEvents", "NauraRules", hummingbird,
-                nioCore, nioPosix, log, lifecycle, unixSignals,
+                nioCore, nioPosix, httpTypes, log, lifecycle, unixSignals,
             ],
             path: "Benchmarks/serving", swiftSettings: strict, linkerSettings: linking),
 

@@ -1,4 +1,5 @@
 import Foundation
+import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
@@ -29,19 +30,55 @@ enum BenchServer {
                     onServerRunning: { channel in await told(channel.localAddress?.port ?? 0) }, logger: logger)
             ]
         } else {
-            let folder = NSTemporaryDirectory() + "naura-serving-benchmark"
-            var configuration = ServingConfiguration(
-                name: "bench", cacheDirectory: folder + "/cache", artifactsDirectory: folder + "/artifacts")
-            configuration.recordsPredictions = kind != "gateway-bare"
-            let gateway = try Gateway(configuration: configuration, features: nil, logger: logger)
-            await gateway.serve([
-                try await BenchModel.route(artifacts: folder + "/artifacts", hasCanary: kind == "gateway-canary")
-            ])
+            let gateway = try await gateway(kind, logger: logger)
             services = [Reporter(gateway, sink: Nowhere()), ServingServer.http(gateway, onAddress: told)]
         }
         try await ServiceGroup(
             configuration: .init(services: services, gracefulShutdownSignals: [.sigterm], logger: logger)
         ).run()
+    }
+}
+
+extension BenchServer {
+    /// A gateway of that kind, its model loaded.
+    static func gateway(_ kind: String, logger: Logger) async throws -> Gateway {
+        let folder = NSTemporaryDirectory() + "naura-serving-benchmark"
+        var configuration = ServingConfiguration(
+            name: "bench", cacheDirectory: folder + "/cache", artifactsDirectory: folder + "/artifacts")
+        configuration.recordsPredictions = kind != "gateway-bare"
+        let gateway = try Gateway(configuration: configuration, features: nil, logger: logger)
+        await gateway.serve([
+            try await BenchModel.route(artifacts: folder + "/artifacts", hasCanary: kind == "gateway-canary")
+        ])
+        return gateway
+    }
+}
+
+/// The gateway without HTTP: how long its own work takes.
+enum InlineRun {
+    static func run(requests: Int) async throws {
+        for kind in ["gateway-bare", "gateway", "gateway-canary"] {
+            let gateway = try await BenchServer.gateway(kind, logger: Logger(label: "bench"))
+            let reporter = Reporter(gateway, sink: Nowhere())
+            let responder = GatewayResponder(gateway)
+            let head = HTTPRequest(method: .post, scheme: nil, authority: nil, path: "/v1/models/bench:predict")
+            let body = ByteBuffer(string: BenchModel.body)
+            // In a task of its own, as a connection's is: on the main actor each call would change threads twice.
+            let elapsed = try await withThrowingTaskGroup(of: Duration.self) { group in
+                group.addTask {
+                    let start = ContinuousClock.now
+                    for number in 0..<requests {
+                        let response = try await responder.respond(
+                            to: Request(head: head, body: .init(buffer: body)), context: GatewayContext())
+                        precondition(response.status == .ok)
+                        if number % 1_000 == 0 { reporter.publish() }
+                    }
+                    return ContinuousClock.now - start
+                }
+                return try await group.next() ?? .zero
+            }
+            print("\(kind): \(elapsed / .nanoseconds(1) / Double(requests)) ns a request")
+        }
     }
 }
 
@@ -91,13 +128,17 @@ enum BenchModel {
             slowSeconds: hasCanary ? 1 : nil)
     }
 
-    /// The bytes of one request.
-    static func request(path: String) -> ByteBuffer {
+    /// One instance, as a client sends it.
+    static var body: String {
         let fields = inputs.enumerated().map { number, input in
             input.type == .text ? "\"\(input.name)\":\"category \(number % 3)\"" : "\"\(input.name)\":\(number).25"
         }
-        let body = "{\"instances\":[{\(fields.joined(separator: ","))}]}"
-        return ByteBuffer(
+        return "{\"instances\":[{\(fields.joined(separator: ","))}]}"
+    }
+
+    /// The bytes of one request.
+    static func request(path: String) -> ByteBuffer {
+        ByteBuffer(
             string: "POST \(path) HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
                 + "content-length: \(body.utf8.count)\r\n\r\n\(body)")
     }

@@ -1,6 +1,7 @@
 // Predictions per second and their latency at the gateway, beside a bare Hummingbird server that echoes the same bytes.
 //
 //     serving-benchmark [SECONDS] [ROUNDS]
+//     serving-benchmark inline [REQUESTS]         the gateway alone, without HTTP, on one thread: for a profiler
 //
 // Each server is a process of its own and is measured in turns, so that a change of the machine's mood hits all alike.
 // Written as a Markdown table; the ratio to the echo is the median over the rounds.
@@ -28,6 +29,10 @@ import ServiceLifecycle
         let arguments = Array(CommandLine.arguments.dropFirst())
         if arguments.first == "serve", arguments.count == 2 {
             try await BenchServer.run(arguments[1])
+            return
+        }
+        if arguments.first == "inline" {
+            try await InlineRun.run(requests: arguments.dropFirst().first.flatMap { Int($0) } ?? 1_000_000)
             return
         }
         let seconds = arguments.first.flatMap { Double($0) } ?? 5

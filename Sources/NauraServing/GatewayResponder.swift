@@ -7,6 +7,9 @@ import Synchronization
 
 /// The context of a request; the gateway needs nothing from it.
 public struct GatewayContext: InitializableFromSource, Sendable {
+    /// A context without a server.
+    public init() {}
+
     /// Takes nothing from the server.
     public init(source: ApplicationRequestContextSource) {}
 }
