@@ -2,7 +2,6 @@
 
 SWIFT_BUILD ?= swift build
 SOURCES := Package.swift Sources Tests workers schemas Plugins
-PROGRAMS := naura validate featurize schedule train promote rollout serve monitor notify api
 
 .DEFAULT_GOAL := help
 .PHONY: help bootstrap build release format lint test demo bench clean
@@ -18,7 +17,7 @@ build: bootstrap ## a debug build: .build/debug/naura and the workers beside it
 	$(SWIFT_BUILD)
 
 release: bootstrap ## an optimised build: .build/release/naura and the workers beside it
-	@for program in $(PROGRAMS); do $(SWIFT_BUILD) -c release --product $$program || exit 1; done
+	$(SWIFT_BUILD) -c release
 
 format: ## rewrite the sources in the house format
 	swift format --in-place --parallel --recursive $(SOURCES)
@@ -27,11 +26,15 @@ lint: ## fail on anything that is not in the house format, or a file of ops/ tha
 	swift format lint --strict --parallel --recursive $(SOURCES)
 	@ops/check
 
+# Units run side by side. Tests that start servers, browsers and workers run one after another: on two cores they would
+# only wait for each other.
 test: ## everything CI runs: install, lint, build, all tests
 	@ops/bootstrap --test
 	$(MAKE) --no-print-directory lint
 	$(SWIFT_BUILD) --build-tests
-	swift test --disable-xctest
+	swift test --skip-build --disable-xctest --skip IntegrationTests --skip PipelineTests
+	swift test --skip-build --disable-xctest --filter PipelineTests
+	swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests
 
 demo: release ## the story, told on the terminal; EXIT=1 ends by itself and leaves .naura/demo-report.json
 	.build/release/naura demo $(if $(EXIT),--exit)

@@ -25,7 +25,7 @@ private let arrows: [String: (rooms: Set<String>, packages: Set<String>)] = [
     ),
     "NauraAPI": (
         ["NauraStore", "NauraLedger", "NauraPostgres", "NauraData", "NauraEvents", "NauraRules"],
-        ["Logging", "Hummingbird", "Mustache", "ServiceLifecycle", "NIOCore", "HTTPTypes"]
+        ["Logging", "Hummingbird", "Mustache", "ServiceLifecycle", "NIOCore", "HTTPTypes", "Crypto"]
     ),
     "NauraTestKit": (
         [
@@ -127,8 +127,9 @@ struct ImportArrowTests {
         return paths.compactMap { $0 as? String }.filter { $0.hasSuffix(".swift") }.map { "\(folder)/\($0)" }
     }
 
+    /// Modules begin with a capital; `import json` in the text of a Python file does not count.
     private static func imports(below folder: String) throws -> [(file: String, module: String)] {
-        let pattern = /^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|package|internal|private|fileprivate)\s+)?import\s+(?:(?:struct|class|enum|func|protocol|typealias|var|let)\s+)?(\w+)/
+        let pattern = /^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|package|internal|private|fileprivate)\s+)?import\s+(?:(?:struct|class|enum|func|protocol|typealias|var|let)\s+)?([A-Z]\w*)/
         return try files(below: folder).flatMap { file in
             try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").compactMap { line in
                 line.firstMatch(of: pattern).map { (file, String($0.output.1)) }

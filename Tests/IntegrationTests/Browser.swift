@@ -38,7 +38,7 @@ final class Browser: Sendable {
             driver.terminate()
             driver.waitUntilExit()
         }
-        let port = try port(from: output.fileHandleForReading)
+        let port = try await port(from: output.fileHandleForReading)
         let base = "http://127.0.0.1:\(port)/session"
         let capabilities: [String: Any] = [
             "capabilities": [
@@ -109,8 +109,17 @@ final class Browser: Sendable {
         return try JSONDecoder().decode(T.self, from: data)
     }
 
-    /// chromedriver says on which port it listens, once it does.
-    private static func port(from output: FileHandle) throws -> Int {
+    /// chromedriver says on which port it listens, once it does. Read on a thread of its own: blocked here, the two
+    /// threads of Swift's pool on a small machine would stand still for all tests.
+    private static func port(from output: FileHandle) async throws -> Int {
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread {
+                continuation.resume(with: Result { try readPort(from: output) })
+            }
+        }
+    }
+
+    private static func readPort(from output: FileHandle) throws -> Int {
         var text = ""
         while let chunk = try output.read(upToCount: 1), !chunk.isEmpty {
             text += String(decoding: chunk, as: UTF8.self)
