@@ -203,7 +203,7 @@ struct InferProtocolTests {
     @Test(
         "shapes and data that do not fit are a 400 with `error`, never a 500",
         arguments: [
-            (#""shape":[3],"datatype":"INT64","data":[3,12]"#, "tenure has 2 values"),
+            (#""shape":[3],"datatype":"INT64","data":[3,12]"#, "not one column of 3 rows"),
             (#""shape":[2],"datatype":"INT64","data":[3,12,1]"#, "more values"),
             (#""shape":[-2],"datatype":"INT64","data":[3,12]"#, "no size"),
             (#""shape":[4611686018427387904,8],"datatype":"INT64","data":[]"#, "shape"),
@@ -212,7 +212,7 @@ struct InferProtocolTests {
             (#""shape":2,"datatype":"INT64","data":[3,12]"#, "shape is not a list"),
             (#""shape":[],"datatype":"INT64","data":[3]"#, "column"),
             (#""shape":[1,2],"datatype":"INT64","data":[[3],[12]]"#, "ragged"),
-            (#""shape":[2,1],"datatype":"INT64","data":[[3],[12,1]]"#, "ragged"),
+            (#""shape":[2,1],"datatype":"INT64","data":[[3],[12,1]]"#, "more values"),
             (#""shape":[2,1],"datatype":"INT64","data":[[3],12]"#, "ragged"),
             (#""shape":[2],"datatype":"INT64","data":[3,1.5]"#, "fraction"),
             (#""shape":[2],"datatype":"UINT8","data":[3,256]"#, "range"),
