@@ -19,6 +19,11 @@ public struct MonitorPolicy: Codable, Sendable, Equatable {
     /// Windows under the limit, in a row, before an alert is resolved.
     public var resolveAfterWindows: Int
 
+    enum CodingKeys: String, CodingKey {
+        case windowSeconds, method, shareOfColumns, psiThreshold, significance, rowsMin, latenessSeconds,
+            fireAfterWindows, resolveAfterWindows
+    }
+
     public init(
         windowSeconds: Double = 3_600, method: DriftMethod = .auto, shareOfColumns: Double = 0.5,
         psiThreshold: Double = 0.1, significance: Double = 0.01, rowsMin: Int = 50, latenessSeconds: Double = 10,

@@ -17,6 +17,10 @@ public struct PromotionPolicy: Codable, Sendable, Equatable {
     /// The seed of the bootstrap, where one is used. Recorded with the verdict.
     public var bootstrapSeed: Int
 
+    enum CodingKeys: String, CodingKey {
+        case metric, margin, atLeast, slices, sliceMargin, superior, entitiesMin, bootstrapSeed
+    }
+
     public init(
         metric: PromotionMetric = .rocAUC, margin: Double = 0.01, atLeast: Double? = nil, slices: [String] = [],
         sliceMargin: Double? = nil, superior: Bool = false, entitiesMin: Int = 50, bootstrapSeed: Int = 7

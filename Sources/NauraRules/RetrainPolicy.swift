@@ -36,14 +36,17 @@ extension RetrainPolicy: Codable {
         case on, cron, timeZone, quietPeriodSeconds, cooldownSeconds, atMostPerWeek
     }
 
+    /// A key that an older program did not know takes its default.
     public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        on = Set(try container.decode([TriggerKind].self, forKey: .on))
-        cron = try container.decodeIfPresent(String.self, forKey: .cron)
-        timeZone = try container.decode(String.self, forKey: .timeZone)
-        quietPeriodSeconds = try container.decode(Double.self, forKey: .quietPeriodSeconds)
-        cooldownSeconds = try container.decode(Double.self, forKey: .cooldownSeconds)
-        atMostPerWeek = try container.decodeIfPresent(Int.self, forKey: .atMostPerWeek)
+        self.init()
+        let stored = try decoder.container(keyedBy: CodingKeys.self)
+        on = try stored.decodeIfPresent([TriggerKind].self, forKey: .on).map { Set($0) } ?? on
+        cron = try stored.decodeIfPresent(String.self, forKey: .cron)
+        timeZone = try stored.decodeIfPresent(String.self, forKey: .timeZone) ?? timeZone
+        quietPeriodSeconds =
+            try stored.decodeIfPresent(Double.self, forKey: .quietPeriodSeconds) ?? quietPeriodSeconds
+        cooldownSeconds = try stored.decodeIfPresent(Double.self, forKey: .cooldownSeconds) ?? cooldownSeconds
+        atMostPerWeek = try stored.decodeIfPresent(Int.self, forKey: .atMostPerWeek)
     }
 
     /// Writes the kinds sorted, so that equal policies have equal bytes.

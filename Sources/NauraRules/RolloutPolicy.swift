@@ -45,6 +45,12 @@ public struct RolloutPolicy: Codable, Sendable, Equatable {
     /// The weight of slow answers in the combined evidence of harm.
     public var slowWeight: Double
 
+    enum CodingKeys: String, CodingKey {
+        case steps, bakeSeconds, unit, errorMargin, slowMargin, errorRatio, slowRatio, slowSeconds, harmAlpha,
+            advanceBeta, minUnits, warmUpUnits, warmUpSeconds, maxStepSeconds, holdSeconds, telemetryIntervalSeconds,
+            telemetryLostSeconds, errorWeight, slowWeight
+    }
+
     public init(
         steps: [Double] = [0.05, 0.25, 0.5, 1], bakeSeconds: [Double] = [600, 300], unit: String? = nil,
         errorMargin: Double = 0.005, slowMargin: Double = 0.01, errorRatio: Double = 2, slowRatio: Double = 1.5,

@@ -56,6 +56,11 @@ public struct XGBoostParameters: Codable, Sendable, Equatable {
     /// Categories of a text feature that get a column of their own; rarer ones share "all zero".
     public var categoriesMax: Int
 
+    enum CodingKeys: String, CodingKey {
+        case rounds, maxDepth, learningRate, seed, subsample, colsampleByTree, minChildWeight, gamma, lambda, alpha,
+            maxBins, earlyStoppingRounds, validationShare, categoriesMax
+    }
+
     public init(
         rounds: Int = 100, maxDepth: Int = 6, learningRate: Double = 0.3, seed: Int = 0, subsample: Double = 1,
         colsampleByTree: Double = 1, minChildWeight: Double = 1, gamma: Double = 0, lambda: Double = 1,

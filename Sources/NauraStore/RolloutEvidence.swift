@@ -113,6 +113,17 @@ public enum RolloutEvidence {
         }
     }
 
+    /// Forgets up to `limit` units of a rollout that has ended: its counts and bad units stay.
+    /// - Returns: how many were forgotten.
+    public static func forgetUnits(of rollout: Int, limit: Int, in transaction: Transaction) async throws -> Int {
+        try await transaction.update(
+            """
+            delete from naura.rollout_unit where ctid = any(array(
+                select u.ctid from naura.rollout_unit u join naura.rollout r on r.id = u.rollout_id
+                where u.rollout_id = \(rollout) and r.state not in ('waiting', 'running', 'held') limit \(limit)))
+            """)
+    }
+
     /// Puts a decision on record with what it rests on, and returns its number, from 1 a rollout.
     public static func record(
         _ verdict: String, of rollout: Int, weight: Double, evidence: some Encodable & Sendable,

@@ -18,7 +18,7 @@ public struct Rollout: Sendable, Equatable {
     public let id: Int
     public let model: String
     public let version: Int
-    /// The champion beside which it runs; nil when there was no predecessor, or it has not begun.
+    /// The champion beside which it runs, and while it waits the one that the gate compared it with; nil without one.
     public let baseline: Int?
     public let digest: String
     public let salt: String
@@ -31,6 +31,8 @@ public struct Rollout: Sendable, Equatable {
     public let epoch: Int64
     /// What the evidence last said, in a word.
     public let verdict: String
+    /// Who promoted it: `naura` for the gate.
+    public let actor: String
     /// The event that promoted the version, and the first of its chain.
     public let causeID: String
     public let rootID: String
@@ -60,14 +62,15 @@ public enum Rollouts {
 
     /// Files a waiting rollout, once an event; nil when the event has one already.
     public static func file(
-        model: String, version: Int, digest: String, policy: RolloutPolicy, actor: String, reason: String,
-        causeID: String, rootID: String, in transaction: Transaction
+        model: String, version: Int, comparedWith: Int?, digest: String, policy: RolloutPolicy, actor: String,
+        reason: String, causeID: String, rootID: String, in transaction: Transaction
     ) async throws -> Int? {
         try await transaction.first(
             """
-            insert into naura.rollout (model, version, digest, salt, state, rules, actor, reason, cause_id, root_id)
-            values (\(model), \(version)::int, \(digest), \(causeID), 'waiting', \(json: policy), \(actor), \(reason),
-                \(causeID), \(rootID))
+            insert into naura.rollout (model, version, baseline, digest, salt, state, rules, actor, reason, cause_id,
+                root_id)
+            values (\(model), \(version)::int, \(comparedWith)::int, \(digest), \(causeID), 'waiting', \(json: policy),
+                \(actor), \(reason), \(causeID), \(rootID))
             on conflict (model, cause_id) do nothing returning id
             """
         )?.get("id")
@@ -161,7 +164,7 @@ public enum Rollouts {
     ) async throws {
         try await transaction.execute(
             """
-            update naura.rollout set state = \(state), baseline = coalesce(baseline, \(baseline)::int),
+            update naura.rollout set state = \(state), baseline = \(baseline)::int,
                 weight = \(weight), epoch = \(epoch), verdict = \(verdict), reason = \(reason), held_at = null,
                 ended_at = now()
             where id = \(id) and state in ('waiting', 'running', 'held')
@@ -211,7 +214,7 @@ public enum Rollouts {
             baseline: try row.get("baseline"), digest: try row.get("digest"), salt: try row.get("salt"),
             state: try row.get("state"), policy: try row.json("rules"), step: try row.get("step"),
             weight: try row.get("weight"), epoch: try row.get("epoch"), verdict: try row.get("verdict"),
-            causeID: try row.get("cause_id"), rootID: try row.get("root_id"),
+            actor: try row.get("actor"), causeID: try row.get("cause_id"), rootID: try row.get("root_id"),
             secondsSinceStart: try row.get("since_start"), secondsInStep: try row.get("in_step"),
             secondsSinceTelemetry: try row.get("silence"), secondsHeld: try row.get("held"),
             fault: try row.get("fault"))

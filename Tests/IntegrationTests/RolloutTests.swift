@@ -42,9 +42,10 @@ private struct Stand {
 
     @discardableResult
     func promote(_ version: Int, id: EventID = .random(), by person: String? = nil) async throws -> Handled {
-        try await handle(
-            ModelPromoted(model: Self.model, version: version, requestedBy: person), by: StartRollout(), id: id,
-            in: database)
+        let champion = try await route()?.champion
+        return try await handle(
+            ModelPromoted(model: Self.model, version: version, champion: champion, requestedBy: person),
+            by: StartRollout(), id: id, in: database)
     }
 
     /// Promotes version 1, to be the champion, and 2, to be its canary; returns the rollout of 2.
@@ -95,6 +96,15 @@ private struct Stand {
                 model: Self.model, gateway: "g", boot: "b", number: 1, epoch: epoch ?? now.epoch,
                 weight: weight ?? now.weight, rollout: Int64(rollout), canaryVersion: now.version, arms: arms,
                 at: Date()), by: WeighEvidence(), in: database)
+    }
+
+    /// Empties all tables that a rollout touches.
+    func clear() async throws {
+        try await database.update(
+            """
+            truncate naura.rollout, naura.route, naura.model_alias, naura.model_version, naura.registered_model,
+                naura.model, ledger.job cascade
+            """)
     }
 
     /// One look of the look job, as when it is due.
@@ -293,8 +303,10 @@ struct RolloutLookTests {
             let changes = try await said(RolloutChanged.self, in: database).filter { $0.version == 2 }
             #expect(changes.map(\.state) == [.started, .held, .resumed, .rolledBack])
             #expect(try await stand.route()?.canary == nil)
-            // Not barred: it may come again. Its look job has ended with it.
+            // Not barred: it may come again. Its look job ends with it, and so do its units.
             try await stand.look()
+            #expect(try await database.query("select 1 as one from naura.rollout_unit limit 1").isEmpty)
+            #expect(try await database.query("select 1 as one from ledger.job where state <> 'done' limit 1").isEmpty)
             try await stand.promote(2)
             #expect(try await stand.route()?.canary == 2)
         }
@@ -371,6 +383,30 @@ struct RolloutLookTests {
             let route = try await stand.route()
             #expect(route?.champion == 1 && route?.canary == 4)
             #expect(try await stand.versionStates() == ["champion", "rolled-back", "passed", "candidate"])
+        }
+    }
+
+    @Test("a version that waited while the champion changed is gated again, one promoted by hand is not")
+    func gatedAgain() async throws {
+        try await TestDatabase.with { database in
+            for person in [nil, "ada"] {
+                let stand = try await Stand(database, versions: 4)
+                let id = try await stand.withCanary()
+                try await stand.promote(3, by: person)
+                for _ in 0..<3 { try await stand.window(of: id, canary: 0..<400, champion: 1_000..<3_000) }
+                #expect(try await stand.route()?.champion == 2)
+                let last = try #require(try await Overview.rollouts(in: database).last)
+                let jobs = try await database.query(
+                    "select arguments->>'version' as version from ledger.job where kind = 'evaluate' limit 10")
+                if person == nil {
+                    #expect(last.state == "superseded" && last.verdict == "gated-again")
+                    #expect(try jobs.map { try $0.get("version", as: String.self) } == ["3"])
+                } else {
+                    #expect(last.state == "running" && last.baseline == 2)
+                    #expect(jobs.isEmpty)
+                }
+                try await stand.clear()
+            }
         }
     }
 

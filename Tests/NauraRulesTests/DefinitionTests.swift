@@ -34,6 +34,38 @@ struct DefinitionTests {
         #expect(try encoder.encode(again) == bytes)
     }
 
+    @Test("a policy stored by an older program takes the defaults of what it did not know, and every key is written")
+    func olderPolicies() throws {
+        func passes<T: Codable & Equatable>(_ changed: T, _ defaults: T) throws {
+            #expect(changed != defaults)
+            #expect(try JSONDecoder().decode(T.self, from: Data("{}".utf8)) == defaults)
+            #expect(try JSONDecoder().decode(T.self, from: JSONEncoder().encode(changed)) == changed)
+        }
+        try passes(
+            RolloutPolicy(
+                steps: [0.1, 1], bakeSeconds: [1], unit: "u", errorMargin: 0.1, slowMargin: 0.2, errorRatio: 3,
+                slowRatio: 4, slowSeconds: 5, harmAlpha: 0.02, advanceBeta: 0.1, minUnits: 6, warmUpUnits: 7,
+                warmUpSeconds: 8, maxStepSeconds: 9, holdSeconds: 10, telemetryIntervalSeconds: 11,
+                telemetryLostSeconds: 12, errorWeight: 0.5, slowWeight: 0.4), RolloutPolicy())
+        try passes(
+            MonitorPolicy(
+                windowSeconds: 1, method: .psi, shareOfColumns: 0.2, psiThreshold: 0.3, significance: 0.4, rowsMin: 5,
+                latenessSeconds: 6, fireAfterWindows: 7, resolveAfterWindows: 8), MonitorPolicy())
+        try passes(
+            PromotionPolicy(
+                metric: .accuracy, margin: 0.1, atLeast: 0.2, slices: ["a"], sliceMargin: 0.3, superior: true,
+                entitiesMin: 4, bootstrapSeed: 5), PromotionPolicy())
+        try passes(
+            XGBoostParameters(
+                rounds: 1, maxDepth: 2, learningRate: 0.3, seed: 4, subsample: 0.5, colsampleByTree: 0.6,
+                minChildWeight: 7, gamma: 8, lambda: 9, alpha: 10, maxBins: 11, earlyStoppingRounds: 12,
+                validationShare: 0.13, categoriesMax: 14), XGBoostParameters())
+        try passes(
+            RetrainPolicy(
+                on: [.newData], cron: "0 3 * * *", timeZone: "Europe/Berlin", quietPeriodSeconds: 1,
+                cooldownSeconds: 2, atMostPerWeek: 3), RetrainPolicy())
+    }
+
     @Test("the rollout's defaults are the stated ones")
     func rolloutDefaults() {
         let policy = RolloutPolicy()

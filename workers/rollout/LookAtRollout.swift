@@ -9,6 +9,8 @@ import NauraStore
 /// the step's or the hold's time up. One job a rollout, due again and again until the rollout ends.
 struct LookAtRollout: JobRunner {
     static let kind: JobKind = "rollout-look"
+    /// Deleted in some 100 ms, so that nothing waits long for the job's row.
+    static let unitsPerTransactionMax = 20_000
 
     struct Arguments: Codable, Sendable {
         let rollout: Int
@@ -18,11 +20,13 @@ struct LookAtRollout: JobRunner {
         let next = try await lease.transaction { work in
             try await Self.look(at: job.arguments.rollout, in: work)
         }
-        if let next {
-            try await lease.postpone(.seconds(next))
-        } else {
-            try await lease.settle { _ in }
-        }
+        if let next { return try await lease.postpone(.seconds(next)) }
+        // A day's step may have seen a million units; nobody needs them any more.
+        while try await lease.transaction({ work in
+            try await RolloutEvidence.forgetUnits(
+                of: job.arguments.rollout, limit: Self.unitsPerTransactionMax, in: work.transaction)
+        }) == Self.unitsPerTransactionMax { lease.report("forgetting units") }
+        try await lease.settle { _ in }
     }
 
     /// Files the job of a rollout that has just begun.

@@ -1,4 +1,6 @@
 import NauraEvents
+import NauraLedger
+import NauraLedger
 import NauraPostgres
 import NauraRules
 import NauraStage
@@ -41,7 +43,30 @@ enum RolloutCourse {
             return try await end(
                 next, as: .superseded, word: "barred", reason: "its digest was barred meanwhile: \(reason)", in: work)
         }
+        let champion = try await Routes.current(of: next.model, in: work.transaction)?.champion
+        guard next.actor != "naura" || next.baseline == champion || next.version == champion else {
+            return try await gateAgain(next, champion: champion, in: work)
+        }
         try await begin(next, in: work)
+    }
+
+    /// The arguments of the gate's job, kind `evaluate`, which `promote` runs.
+    private struct Evaluate: Encodable, Sendable {
+        let model: String
+        let version: Int
+    }
+
+    /// A version that waited was compared with a champion that is no more: the gate must see it again. A promotion by
+    /// hand has skipped the gate, and skips it here.
+    private static func gateAgain(_ rollout: Rollout, champion: Int?, in work: borrowing Work) async throws {
+        let now = champion.map { "version \($0)" } ?? "nobody"
+        try await end(
+            rollout, as: .superseded, word: "gated-again",
+            reason: "\(now) became the champion meanwhile, so the gate judges version \(rollout.version) again",
+            in: work)
+        try await work.file(
+            "evaluate", key: rollout.model, about: "\(rollout.model)/\(rollout.version)/again/\(rollout.causeID)",
+            arguments: Evaluate(model: rollout.model, version: rollout.version))
     }
 
     private static func begin(_ rollout: Rollout, in work: borrowing Work) async throws {

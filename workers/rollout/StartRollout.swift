@@ -30,7 +30,7 @@ struct StartRollout: Stage {
             return try await refuse(promoted, "its rollout runs already", in: work)
         }
         let filed = try await Rollouts.file(
-            model: model, version: promoted.version, digest: version.digest,
+            model: model, version: promoted.version, comparedWith: promoted.champion, digest: version.digest,
             policy: try await Rollouts.policy(of: model, in: work.transaction),
             actor: promoted.requestedBy ?? "naura", reason: promoted.reason ?? promoted.evaluation?.reason ?? "",
             causeID: event.envelope.id.rawValue, rootID: event.envelope.rootID.rawValue, in: work.transaction)
