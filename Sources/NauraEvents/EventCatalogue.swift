@@ -71,7 +71,7 @@ public enum EventCatalogue {
             from: ["promote", "api", "naura"], to: ["rollout"]),
         Entry(
             ModelRejected.self, key: "model", "A version was refused by the gate, or is no news.",
-            from: ["promote"], to: ["notify"]),
+            from: ["promote", "rollout"], to: ["notify"]),
         Entry(
             RolloutChanged.self, key: "model", "A rollout took a step, stands still, or has ended.",
             from: ["rollout"], to: ["notify"]),
