@@ -32,9 +32,9 @@ test: ## everything CI runs: install, lint, build, all tests
 	@ops/bootstrap --test
 	$(MAKE) --no-print-directory lint
 	$(SWIFT_BUILD) --build-tests
-	swift test --skip-build --disable-xctest --skip IntegrationTests --skip PipelineTests
+	swift test --skip-build --disable-xctest --skip IntegrationTests --skip PipelineTests --skip NauraKafkaTests --skip NauraPostgresTests --skip NauraServingTests
 	swift test --skip-build --disable-xctest --filter PipelineTests
-	swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests
+	swift test --skip-build --disable-xctest --no-parallel --filter "IntegrationTests|NauraKafkaTests|NauraPostgresTests|NauraServingTests"
 
 demo: release ## the story, told on the terminal; EXIT=1 ends by itself and leaves .naura/demo-report.json
 	.build/release/naura demo $(if $(EXIT),--exit)
