@@ -140,6 +140,8 @@ public enum DataSource {
             throw DataFault(.unsupported, "\(uri): \(error)")
         } catch let error as HTTPClientError where error == .remoteConnectionClosed {
             throw DataFault(.cutOff, "\(uri): the server closed the connection early", isTransient: true)
+        } catch HTTPParserError.invalidEOFState {
+            throw DataFault(.cutOff, "\(uri): the server closed the connection early", isTransient: true)
         } catch {
             throw DataFault(.unreadable, "\(uri): \(error)", isTransient: true)
         }
