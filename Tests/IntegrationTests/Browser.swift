@@ -29,7 +29,7 @@ final class Browser: Sendable {
     ) async throws -> R {
         let driver = Process()
         driver.executableURL = URL(filePath: "/usr/bin/env")
-        driver.arguments = ["chromedriver", "--port=0", "--silent"]
+        driver.arguments = ["chromedriver", "--port=0"]
         let output = Pipe()
         driver.standardOutput = output
         driver.standardError = FileHandle.nullDevice
