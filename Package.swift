@@ -107,7 +107,7 @@ let package = Package(
             "NauraAPI",
             [
                 "NauraStore", "NauraLedger", "NauraPostgres", "NauraData", "NauraEvents", "NauraRules", hummingbird,
-                product("Mustache", "swift-mustache"), log, nioCore, httpTypes, lifecycle,
+                product("Mustache", "swift-mustache"), crypto, log, nioCore, httpTypes, lifecycle,
             ], exclude: ["pages"], plugins: ["EmbedFiles"]),
         room(
             "NauraTestKit",
@@ -149,6 +149,9 @@ let package = Package(
                 nioCore, nioPosix, httpTypes, log, lifecycle, unixSignals,
             ],
             path: "Benchmarks/serving", swiftSettings: strict, linkerSettings: linking),
+        .executableTarget(
+            name: "training-benchmark", dependencies: ["NauraModels", "NauraRules", "CXGBoost"],
+            path: "Benchmarks/training", swiftSettings: strict, linkerSettings: linking),
 
         // A worker that does what a test tells it, for the runtime's tests.
         .executableTarget(
@@ -182,7 +185,7 @@ let package = Package(
                 "NauraStage", "NauraLedger", "NauraStore", "NauraServing", "NauraAPI", "NauraTestKit", "NauraModels",
                 "NauraData", asyncHTTPClient, nioCore, "NauraKafka", "NauraPostgres", "NauraEvents", "NauraRules",
                 "validate", "featurize", "schedule", "train", "promote", "rollout", "serve", "monitor", "notify",
-                "api", "probe-worker", log,
+                "api", "probe-worker", log, lifecycle,
             ], swiftSettings: strict),
         .testTarget(
             name: "PipelineTests",

@@ -1,0 +1,55 @@
+import Foundation
+import NauraEvents
+import NauraPostgres
+import NauraStage
+
+/// Counts labels: one effect row and one following event for each event.
+struct CountLabels: Stage {
+    static let name: StageName = "count-labels"
+
+    func handle(_ event: Event<GroundTruth>, in work: borrowing Work) async throws {
+        try await work.transaction.execute(
+            """
+            insert into bench.effect (event_id, model, label)
+            values (\(event.id), \(event.payload.model), \(event.payload.items[0].label))
+            """)
+        try await work.emit(RetrainDue(model: event.payload.model, requestedBy: "bench", reason: "measured"))
+    }
+}
+
+/// Notes when its event began to be handled, and announces the next one.
+struct FirstHop: Stage {
+    static let name: StageName = "first-hop"
+
+    func handle(_ event: Event<NewData>, in work: borrowing Work) async throws {
+        let startedAt = Date()
+        try await work.transaction.execute(
+            "insert into bench.hop (number, hop, at) values (\(event.payload.dataset.rawValue), 1, \(startedAt))")
+        try await work.emit(
+            RetrainDue(model: ModelID(rawValue: event.payload.dataset.rawValue), requestedBy: "bench", reason: "hop"))
+    }
+}
+
+/// Notes when the next worker began to handle what the first one had announced.
+struct SecondHop: Stage {
+    static let name: StageName = "second-hop"
+
+    func handle(_ event: Event<RetrainDue>, in work: borrowing Work) async throws {
+        let startedAt = Date()
+        try await work.transaction.execute(
+            "insert into bench.hop (number, hop, at) values (\(event.payload.model.rawValue), 2, \(startedAt))")
+    }
+}
+
+/// The workers that are measured, each a process of its own.
+enum BenchWorkers {
+    static func run(_ role: String) async {
+        await Worker.run(role) { _ in
+            switch role {
+            case "first": WorkerParts().stage(FirstHop())
+            case "second": WorkerParts().stage(SecondHop())
+            default: WorkerParts().stage(CountLabels())
+            }
+        }
+    }
+}
