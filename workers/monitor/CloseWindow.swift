@@ -36,9 +36,11 @@ struct CloseWindow: JobRunner {
         try await lease.settle { work in
             try await MonitorWindows.record(
                 measured.statistics, counts: measured.counts, of: window, in: work.transaction)
-            // Scores follow their inputs: while the inputs' alert stands, that of the scores would only repeat it.
+            // Scores follow their inputs: while these have drifted, whether or not their alert stands yet, one for the
+            // scores would only say the same once more.
             let isDataFiring = try await observe(.data, measured.statistics, window, policy, in: work)
-            if !isDataFiring { _ = try await observe(.prediction, measured.statistics, window, policy, in: work) }
+            guard !isDataFiring, measured.statistics.isDataDrifted != true else { return }
+            _ = try await observe(.prediction, measured.statistics, window, policy, in: work)
         }
     }
 
