@@ -117,6 +117,8 @@ struct ChainWatcher {
         }
         let handled = try await EventLog.stages(thatHandled: row, in: database)
         guard !handled.isDisjoint(with: ChainJobs.triggerStages) else { return .goesOn }
+        // The branches were read before the inbox: a trigger that came in between shows at the next look.
+        guard try await Chain.branches(of: [row.id], in: database).isEmpty else { return .goesOn }
         return .ends(.nothingToDo("\(row.type) \(row.subject): concerns no model"))
     }
 

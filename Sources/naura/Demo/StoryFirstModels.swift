@@ -51,15 +51,18 @@ extension Story {
     /// Step 4.
     mutating func brokenFile(_ step: inout StoryReport.Step) async throws {
         let runs = try await Overview.runs(in: database).count
-        let told = sink.messages.count
         let id = try await publish(file: "march-broken.csv", in: &step)
         let (outcome, watcher) = try await follow(id, within: .seconds(30), in: &step)
-        guard case .rejected = outcome else { throw CommandError(.notSeen, "expected a rejection, found \(outcome)") }
-        try await wait(.seconds(15), for: "a message to the team") { sink.messages.count > told }
-        tell("notify", "the team's webhook got: \(sink.messages.last.map(headline) ?? "")")
+        guard case .rejected = outcome, let rejection = watcher.events.first(where: { $0.row.type == "data-rejected" })
+        else { throw CommandError(.notSeen, "expected a rejection, found \(outcome)") }
+        try await wait(.seconds(15), for: "a message to the team") {
+            !sink.messages(about: rejection.row.id).isEmpty
+        }
+        tell("notify", "the team's webhook got: \(sink.messages(about: rejection.row.id)[0].subject)")
         // A second message or a training would come within a moment, if at all.
         _ = await Watch.pause(.seconds(1))
-        try require(sink.messages.count == told + 1, "the team was told \(sink.messages.count - told) times")
+        let told = sink.messages(about: rejection.row.id).count
+        try require(told == 1, "the team was told \(told) times")
         try require(watcher.branches.isEmpty, "the file has pulled a trigger")
         try await require(try Overview.runs(in: database).count == runs, "something was trained")
     }
@@ -120,7 +123,4 @@ extension Story {
             response.headers.first(name: "x-naura-version").flatMap(Int.init)
         )
     }
-
-    /// The first line of a posted message that people would read.
-    private func headline(_ body: String) -> String { String(body.prefix(160)) }
 }
