@@ -24,6 +24,8 @@ public struct APIError: Error, CustomStringConvertible, HTTPResponseError {
         public static let unsupportedMediaType = Code(rawValue: "unsupported-media-type")
         /// The same idempotency key came with another body.
         public static let keyReused = Code(rawValue: "idempotency-key-reused")
+        /// A fault of Naura's own.
+        public static let internalFault = Code(rawValue: "internal")
         /// The database is away.
         public static let unavailable = Code(rawValue: "unavailable")
     }

@@ -41,7 +41,7 @@ public struct APIServer: Service {
         let router = Router()
         router.add(middleware: SecurityHeaders(contentSecurityPolicy: pages.contentSecurityPolicy))
         router.add(middleware: AccessGuard(token: configuration.token))
-        router.add(middleware: DatabaseFaults())
+        router.add(middleware: Faults(logger: logger))
         router.get("/") { _, _ in
             Self.html(await live.page())
         }

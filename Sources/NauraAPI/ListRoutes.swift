@@ -61,16 +61,3 @@ struct ListRoutes: Sendable {
         }
     }
 }
-
-/// Turns a lost database into 503, so that clients know to come back.
-struct DatabaseFaults<Context: RequestContext>: RouterMiddleware {
-    func handle(
-        _ request: Request, context: Context, next: @concurrent (Request, Context) async throws -> Response
-    ) async throws -> Response {
-        do {
-            return try await next(request, context)
-        } catch let fault as PostgresError where fault.isTransient {
-            throw APIError(.serviceUnavailable, .unavailable, "the database is away; try again in a moment")
-        }
-    }
-}
