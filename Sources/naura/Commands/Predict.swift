@@ -9,11 +9,11 @@ struct Predict: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Asks the gateway for a prediction, and prints its answer.",
         discussion: """
-            Either with the features themselves (one object, an array of them, or a whole request), or with the key of \
-            an entity whose features the online store knows. Exit code 1 when the gateway refuses, and why.
+            Either with the features themselves (one object with every feature of naura.yaml, null where unknown; an \
+            array of such objects; or a whole request), or with the key of an entity whose features the online store knows. Exit code 1 when the gateway refuses, and why.
 
             Examples:
-              naura predict churn --json '{"tenure": 3, "monthly-charges": 70.5, "contract": "Month-to-month"}'
+              naura predict flights --json '{"distance": 719, "carrier": "UA", "hour": 17}'
               naura predict churn --key 0002-ORFBO
             """)
 
