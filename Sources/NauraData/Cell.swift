@@ -13,6 +13,7 @@ public struct Cell: Sendable, Equatable {
         case text
     }
 
+    /// What the text is.
     public let kind: Kind
     /// The number; 1 or 0 for a boolean; microseconds since the epoch for a timestamp (exact until the year 2255).
     public let value: Double

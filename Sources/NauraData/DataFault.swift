@@ -41,7 +41,9 @@ public struct DataFault: Error, Sendable, Equatable, CustomStringConvertible {
         public var description: String { rawValue }
     }
 
+    /// The kind of fault.
     public let code: Code
+    /// What was found, with the values at fault, and what to do.
     public let message: String
     /// The line of the file, counted from 1, where the faulty record begins.
     public let line: Int?

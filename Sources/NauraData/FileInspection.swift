@@ -6,6 +6,7 @@ public struct FileInspection: Sendable, Equatable {
     /// Rows between two looks at whether to go on.
     static let pauseRows: Int64 = 10_000
 
+    /// What each column holds.
     public let profile: Profile
     /// Empty when the file may be let in.
     public let violations: [Violation]

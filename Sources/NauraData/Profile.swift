@@ -30,6 +30,7 @@ public struct Profile: Codable, Sendable, Equatable {
 
 /// What one column holds.
 public struct ColumnProfile: Codable, Sendable, Equatable {
+    /// The column's name, as the file writes it.
     public var name: String
     /// The narrowest type that all its values have; text when it has no value.
     public var type: ColumnType
@@ -41,6 +42,7 @@ public struct ColumnProfile: Codable, Sendable, Equatable {
     public var distinctIsCapped: Bool
     /// The least and greatest number; seconds since the epoch for a timestamp; nil for text.
     public var minimum: Double?
+    /// See `minimum`.
     public var maximum: Double?
     /// The mean; nil for text.
     public var mean: Double?
@@ -58,7 +60,9 @@ public struct ColumnProfile: Codable, Sendable, Equatable {
 
 /// A value and how often it occurs.
 public struct ValueCount: Codable, Sendable, Equatable {
+    /// The value's text, at most 100 bytes of it.
     public var value: String
+    /// Rows that hold it.
     public var count: Int
 
     /// `count` occurrences of `value`.

@@ -26,6 +26,7 @@ public struct ProjectFault: Sendable, Equatable, CustomStringConvertible {
 
 /// Every fault of a project, in the order of the files and lines.
 public struct ProjectFaults: Error, Sendable, Equatable, CustomStringConvertible {
+    /// Each fault once.
     public let faults: [ProjectFault]
     /// Always false: only an edit helps.
     public var isTransient: Bool { false }

@@ -5,6 +5,7 @@ import NauraRules
 public enum ProjectReader {
     /// A project file, read and found whole.
     public struct ReadProject: Sendable, Equatable {
+        /// What the file says.
         public let definition: ProjectDefinition
         /// The SHA-256 of the definition: equal for two files that say the same, however they are laid out.
         public let sha256: String

@@ -31,6 +31,7 @@ public struct ProjectWriter {
         public let name: String
         /// The paths of the files that were written.
         public let projectFile: String
+        /// See `projectFile`.
         public let contractFile: String
         /// The class that counts as positive.
         public let positive: String
@@ -87,6 +88,7 @@ public struct ProjectWriter {
 
 /// Whether a column becomes a feature, and why not.
 public struct ColumnChoice: Sendable, Equatable {
+    /// The column's name.
     public let column: String
     /// Nil for a feature.
     public let reason: String?

@@ -10,7 +10,9 @@ public struct ViewReader {
 
     /// The view's numbers and texts of one row, each in the order of the features.
     public struct Values: Sendable, Equatable {
+        /// The features of type number.
         public var numbers: [Double?] = []
+        /// The features of type text.
         public var texts: [String?] = []
     }
 
@@ -65,7 +67,9 @@ public struct ViewReader {
 
 /// What one feature holds in one snapshot.
 public struct FeatureStatistics: Sendable, Encodable {
+    /// The feature's name.
     public let name: String
+    /// Decides what is counted.
     public let type: FeatureType
     public private(set) var nulls = 0
     private var moments = RunningMoments()
@@ -119,8 +123,11 @@ public struct RowReader: Sendable {
 
     /// Who a row is about, and when, in microseconds since 1970.
     public struct Identity: Sendable, Equatable {
+        /// The entity's key, without blanks around it.
         public let key: String
+        /// When the row's values became true.
         public let event: Int64
+        /// When they became known.
         public let created: Int64
     }
 

@@ -2,6 +2,7 @@ public import NauraPostgres
 
 /// The features of one entity at one moment, as one row of a data file gave them.
 public struct FeatureRow: Sendable, Equatable {
+    /// Who the row is about.
     public let entityKey: String
     /// When the values became true, in microseconds since 1970.
     public let event: Int64

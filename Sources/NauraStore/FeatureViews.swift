@@ -6,6 +6,7 @@ public import NauraRules
 public struct CurrentView: Sendable, Equatable {
     /// The view's row; another version of the view has another.
     public let id: Int32
+    /// What the view's rows are made of.
     public let definition: FeatureViewDefinition
 }
 

@@ -2,6 +2,7 @@ public import NauraPostgres
 
 /// What an entity turned out to be at one moment.
 public struct LabelRow: Sendable, Equatable {
+    /// Who the label is about.
     public let entityKey: String
     /// The moment that the label speaks of, in microseconds since 1970.
     public let event: Int64
@@ -23,7 +24,9 @@ public struct LabelRow: Sendable, Equatable {
 
 /// Where the labels of one snapshot and one column are written.
 public struct LabelTarget: Sendable, Equatable {
+    /// The dataset's name.
     public let dataset: String
+    /// The column that holds the labels.
     public let column: String
     /// The snapshot's number.
     public let number: Int64

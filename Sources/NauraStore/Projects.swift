@@ -4,7 +4,9 @@ public import NauraRules
 
 /// A request to make a snapshot's rows into feature and label rows; the arguments of a `featurize` job.
 public struct FeaturizeOrder: Codable, Sendable, Equatable {
+    /// The dataset's name.
     public let dataset: String
+    /// The snapshot's number.
     public let number: Int64
     /// Label columns to read again though the snapshot is ready; nil for a snapshot that has just been validated.
     public let labels: [String]?
@@ -35,13 +37,17 @@ public struct AppliedProject: Sendable, Equatable {
 
 /// One recorded version of a project file.
 public struct ProjectVersion: Sendable, Equatable {
+    /// The project's name.
     public let project: String
+    /// From 1.
     public let version: Int
     /// The SHA-256 of what the file says.
     public let sha256: String
     /// The file's text.
     public let source: String
+    /// Who applied it.
     public let appliedBy: String
+    /// When.
     public let appliedAt: Date
 }
 

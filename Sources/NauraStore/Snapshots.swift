@@ -19,15 +19,19 @@ public struct Snapshot: Sendable, Equatable {
         case failed
     }
 
+    /// The dataset's name.
     public let dataset: String
     /// From 1, in the order of arrival within the dataset.
     public let number: Int64
+    /// Where the bytes were announced to lie.
     public let uri: String
+    /// `csv`, `jsonl` or `parquet`.
     public let format: String
     /// What the event says the bytes' SHA-256 is.
     public let expectedSHA256: String?
     /// The bytes' SHA-256; nil until they have been fetched.
     public let sha256: String?
+    /// How far it has come.
     public let state: State
     /// The moment of its event, or a microsecond after the snapshot before it: numbers and moments have one order.
     public let arrivedAt: Date
@@ -35,13 +39,19 @@ public struct Snapshot: Sendable, Equatable {
 
 /// Where a new snapshot comes from.
 public struct SnapshotArrival: Sendable {
+    /// The dataset's name.
     public let dataset: String
+    /// Where the bytes lie.
     public let uri: String
+    /// `csv`, `jsonl` or `parquet`.
     public let format: String
+    /// What the event says the bytes' SHA-256 is.
     public let expectedSHA256: String?
     /// The time that the data speaks of, if the event says so.
     public let window: (from: Date, to: Date)?
+    /// The event that announces the file.
     public let eventID: String
+    /// The first event of its chain.
     public let rootID: String
     /// The event's own time.
     public let time: Date
@@ -63,7 +73,9 @@ public struct SnapshotArrival: Sendable {
 
 /// What was found in a snapshot's bytes.
 public struct SnapshotContent: Sendable {
+    /// The SHA-256 of the bytes.
     public let sha256: String
+    /// How many there are.
     public let bytes: Int64
     /// Nil when they could not be counted.
     public let rows: Int64?

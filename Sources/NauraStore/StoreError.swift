@@ -15,7 +15,9 @@ public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
         public var description: String { rawValue }
     }
 
+    /// The kind of fault.
     public let code: Code
+    /// What was asked for, and why it is refused.
     public let message: String
     /// Always false: the same request fails the same way.
     public var isTransient: Bool { false }
