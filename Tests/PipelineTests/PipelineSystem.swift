@@ -44,11 +44,14 @@ final class PipelineSystem: Sendable {
         }
     }
 
-    /// Kills processes, at moments and in an order that `seed` chooses, until the task is cancelled; each is started
-    /// again at once.
-    func killAtRandom(seed: UInt64) async throws {
+    /// Kills processes, at moments and in an order that `seed` chooses, until the task is cancelled or there were `most`
+    /// kills; each is started again at once.
+    ///
+    /// The limit keeps a busy machine from never finishing: a training that takes longer than its worker may live
+    /// begins again and again.
+    func killAtRandom(seed: UInt64, most: Int) async throws {
         var random = SeededRandom(seed: seed)
-        while !Task.isCancelled {
+        while !Task.isCancelled, kills < most {
             // The pause is part of the random moment, not a wait for something.
             try await Task.sleep(for: .milliseconds(Int.random(in: 150...900, using: &random)))
             let index = processes.withLock { Int.random(in: 0..<$0.count, using: &random) }

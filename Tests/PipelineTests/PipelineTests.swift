@@ -1,10 +1,11 @@
 import Foundation
 import NauraData
+import NauraPostgres
 import NauraTestKit
 import Testing
 
 @Suite(
-    "The whole pipeline", .serialized, .timeLimit(.minutes(6)),
+    "The whole pipeline", .serialized, .timeLimit(.minutes(10)),
     .enabled(if: TestBroker.isAvailable, "needs the program tansu"),
     .enabled(if: TestDatabase.isConfigured, "needs PostgreSQL, or NAURA_TEST_DATABASE_URL"))
 struct PipelineTests {
@@ -37,10 +38,10 @@ struct PipelineTests {
             let system = try await PipelineSystem(databaseURL: url)
             try await system.apply(data.projectFile)
             try system.start(instances: instances)
-            let killer = seed.map { seed in Task { try await system.killAtRandom(seed: seed) } }
+            let killer = seed.map { seed in Task { try await system.killAtRandom(seed: seed, most: 50) } }
             for (index, file) in data.files.enumerated() {
                 try await system.publish(file, dataset: data.dataset)
-                guard try await system.waitUntilSettled(file, requests: index + 1, within: .seconds(90)) else {
+                guard try await system.waitUntilSettled(file, requests: index + 1, within: .seconds(120)) else {
                     killer?.cancel()
                     let open = try await system.openWork()
                     let logs = system.logs
