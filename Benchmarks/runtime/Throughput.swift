@@ -37,8 +37,7 @@ enum PeerHost {
     static func run(events: Int) async throws {
         try await BenchSystem.with { system in
             try await system.fill(events: events)
-            print("\(system.brokers)\t\(system.databaseURL)")
-            fflush(stdout)
+            FileHandle.standardOutput.write(Data("\(system.brokers)\t\(system.databaseURL)\n".utf8))
             // The caller holds the other end.
             while readLine() != nil {}
         }
