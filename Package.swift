@@ -140,7 +140,9 @@ let package = Package(
         // Measurements; `make bench`.
         .executableTarget(
             name: "runtime-benchmark",
-            dependencies: ["NauraStage", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents", "NauraSchemas", log],
+            dependencies: [
+                "NauraStage", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents", "NauraSchemas", log,
+            ],
             path: "Benchmarks/runtime", swiftSettings: strict, linkerSettings: linking),
         .executableTarget(
             name: "serving-benchmark",
@@ -188,9 +190,14 @@ let package = Package(
                 "api", "probe-worker", log, lifecycle,
             ], swiftSettings: strict),
         .testTarget(
+            name: "CommandLineTests",
+            dependencies: ["naura", "NauraLedger", "NauraStore", "NauraTestKit", "validate", "notify"],
+            swiftSettings: strict),
+        .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "NauraTestKit", "NauraPostgres", "NauraStore", "NauraData", "NauraEvents", "NauraLedger", asyncHTTPClient,
+                "NauraTestKit", "NauraPostgres", "NauraStore", "NauraData", "NauraEvents", "NauraLedger",
+                asyncHTTPClient,
                 log, "validate", "featurize", "schedule", "train", "promote", "rollout", "serve", "monitor", "notify",
                 "api",
             ], swiftSettings: strict),

@@ -47,7 +47,8 @@ public enum Inbox {
         if days >= Double(retentionDays - 1) {
             throw EventFault(
                 .tooOld,
-                "`time` is \(Int(days)) days ago, expected less than \(retentionDays - 1); publish it again with a new time")
+                "`time` is \(Int(days)) days ago, expected less than \(retentionDays - 1); publish it again with a new time"
+            )
         }
         if days < -1 {
             throw EventFault(.tooFarAhead, "`time` is \(Int(-days)) days ahead, expected at most one; check the clock")

@@ -46,7 +46,8 @@ final class PartitionLoop: Sendable {
         self.source = source
         self.context = context
         relay = PartitionRelay(
-            name: Streams.name(stage: stage.name, topic: source.topicPartition.topic, partition: source.topicPartition.partition),
+            name: Streams.name(
+                stage: stage.name, topic: source.topicPartition.topic, partition: source.topicPartition.partition),
             context: context)
     }
 

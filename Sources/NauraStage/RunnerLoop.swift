@@ -160,7 +160,9 @@ struct RunnerLoop: Service {
 
     private func bury(_ job: ClaimedJob, after error: any Error, logger: Logger) async throws {
         let (code, message) =
-            if let rejection = error as? Rejection { (rejection.code, rejection.message) } else { ("failed", "\(error)") }
+            if let rejection = error as? Rejection { (rejection.code, rejection.message) } else {
+                ("failed", "\(error)")
+            }
         logger.error("a job failed for good", metadata: ["code": "\(code)", "reason": "\(message)"])
         let stage = StageName(rawValue: job.kind.rawValue)
         let letter = DeadLetterRow(

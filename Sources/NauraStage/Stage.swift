@@ -85,7 +85,9 @@ package struct StageBox<S: Stage>: StageHandling {
 
     package init(stage: S) { self.stage = stage }
 
-    package func decode(_ event: EncodedEvent) throws(EventFault) -> any EventPayload { try event.payload(as: S.Input.self) }
+    package func decode(_ event: EncodedEvent) throws(EventFault) -> any EventPayload {
+        try event.payload(as: S.Input.self)
+    }
 
     package func handle(_ events: [OpenedEvent], in batch: Batch) async throws {
         let typed = events.compactMap { opened in

@@ -64,7 +64,8 @@ public struct Work: ~Copyable {
     ///
     /// Jobs of one kind and `key` run one at a time, in the order in which they were filed.
     public func file(
-        _ kind: JobKind, key: String, about: String, arguments: some Encodable & Sendable, after delay: Duration = .zero,
+        _ kind: JobKind, key: String, about: String, arguments: some Encodable & Sendable,
+        after delay: Duration = .zero,
         priority: Int = 0, policy: FilePolicy = .keep
     ) async throws {
         let encoder = JSONEncoder()

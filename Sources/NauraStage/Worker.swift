@@ -23,7 +23,9 @@ public struct WorkerParts: Sendable {
     public func stage(_ stage: some Stage) -> WorkerParts { with { $0.stages.append(StageBox(stage: stage)) } }
 
     /// Adds a lease runner.
-    public func runner(_ runner: some JobRunner) -> WorkerParts { with { $0.runners.append(RunnerBox(runner: runner)) } }
+    public func runner(_ runner: some JobRunner) -> WorkerParts {
+        with { $0.runners.append(RunnerBox(runner: runner)) }
+    }
 
     /// Adds something that runs as long as the worker, and stops when it is told to.
     public func service(_ service: some Service) -> WorkerParts { with { $0.services.append(service) } }

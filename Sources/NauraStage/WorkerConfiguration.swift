@@ -70,7 +70,8 @@ public struct WorkerConfiguration: Sendable {
         batchEventsMax = number("batch.events", "NAURA_BATCH_EVENTS", 1...1_000, 500)
         let level = config.string(forKey: "log.level", default: "info")
         if Logger.Level(rawValue: level) == nil {
-            faults.append("NAURA_LOG_LEVEL: expected trace, debug, info, notice, warning, error or critical, found \(level)")
+            faults.append(
+                "NAURA_LOG_LEVEL: expected trace, debug, info, notice, warning, error or critical, found \(level)")
         }
         logLevel = Logger.Level(rawValue: level) ?? .info
         guard faults.isEmpty else { throw ConfigurationFault(faults: faults) }

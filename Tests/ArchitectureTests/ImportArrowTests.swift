@@ -82,7 +82,9 @@ struct ImportArrowTests {
 
     @Test("NauraRules reads no clock, no file and no environment")
     func rulesArePure() throws {
-        let forbidden = ["Date()", "Date.now", "FileManager", "ProcessInfo", ".random(", "ContinuousClock", "URLSession"]
+        let forbidden = [
+            "Date()", "Date.now", "FileManager", "ProcessInfo", ".random(", "ContinuousClock", "URLSession",
+        ]
         var faults: [String] = []
         for file in try Self.files(below: Self.root.appending(path: "Sources/NauraRules").path) {
             let text = try String(contentsOfFile: file, encoding: .utf8)
@@ -129,7 +131,8 @@ struct ImportArrowTests {
 
     /// Modules begin with a capital; `import json` in the text of a Python file does not count.
     private static func imports(below folder: String) throws -> [(file: String, module: String)] {
-        let pattern = /^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|package|internal|private|fileprivate)\s+)?import\s+(?:(?:struct|class|enum|func|protocol|typealias|var|let)\s+)?([A-Z]\w*)/
+        let pattern =
+            /^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|package|internal|private|fileprivate)\s+)?import\s+(?:(?:struct|class|enum|func|protocol|typealias|var|let)\s+)?([A-Z]\w*)/
         return try files(below: folder).flatMap { file in
             try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").compactMap { line in
                 line.firstMatch(of: pattern).map { (file, String($0.output.1)) }

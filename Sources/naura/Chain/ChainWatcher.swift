@@ -119,8 +119,6 @@ struct ChainWatcher {
         guard !handled.isDisjoint(with: ChainJobs.triggerStages) else { return .goesOn }
         // The branches were read before the inbox: a trigger that came in between shows at the next look.
         guard try await Chain.branches(of: [row.id], in: database).isEmpty else { return .goesOn }
-        // The trigger may have been written after the branches were read: only now does their absence mean something.
-        guard try await Chain.branches(of: [row.id], in: database).isEmpty else { return .goesOn }
         return .ends(.nothingToDo("\(row.type) \(row.subject): concerns no model"))
     }
 
