@@ -4,9 +4,14 @@ import NauraLedger
 
 /// Events in a few words.
 enum EventSummary {
-    /// The worker that said it: the last part of its source.
+    /// Who said it: the worker that publishes this type, `cli` or `api` for what people published by Naura, `outside` for
+    /// everybody else.
     static func worker(of row: EventRow) -> String {
-        row.source.split(separator: "/").last.map(String.init) ?? row.source
+        guard row.source.hasPrefix(Envelope.ownSourcePrefix) else { return "outside" }
+        let origin = row.source.dropFirst(Envelope.ownSourcePrefix.count)
+        if origin == "cli" || origin == "api" { return String(origin) }
+        let producers = EventCatalogue.entry(for: EventType(row.type))?.producers ?? []
+        return producers.first { !["api", "naura", "outside"].contains($0) } ?? String(origin)
     }
 
     /// What the event says, without its type. Falls back to the subject when the body is not understood.
