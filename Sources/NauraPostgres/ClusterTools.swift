@@ -99,10 +99,20 @@ enum ProcessIdentity {
         return text[end...].dropFirst(2).first != "Z"
     }
 
-    /// Whether the process is a PostgreSQL server; true where the system does not tell.
-    static func isPostgres(_ pid: Int32) -> Bool {
-        guard let name = FileManager.default.contents(atPath: "/proc/\(pid)/comm") else { return true }
-        return String(decoding: name, as: UTF8.self).hasPrefix("postgres")
+    /// Whether the process is the server whose data lie in `data`: a process id in a file that outlived its process may
+    /// by now be anybody's, and another PostgreSQL is none of our business.
+    static func isServer(_ pid: Int32, of data: URL) -> Bool {
+        guard isAlive(pid) else { return false }
+        #if os(Linux)
+            // A server works in its data directory. The link can be read by its own user and by root, who alone start
+            // one.
+            do {
+                let place = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/cwd")
+                return place == data.path
+            } catch { return false }
+        #else
+            return true
+        #endif
     }
 }
 

@@ -70,7 +70,7 @@ public struct LocalCluster: Sendable {
         guard FileManager.default.fileExists(atPath: data.path) else { return }
         let lock = try await DirectoryLock.take(directory)
         defer { lock.release() }
-        guard let pid = postmaster()?.pid, ProcessIdentity.isAlive(pid) else { return }
+        guard let pid = processID else { return }
         let outcome = try await tools.run("pg_ctl", ["stop", "-D", place.path, "-m", "fast", "-w", "-t", "30"])
         guard outcome.isSuccess || !ProcessIdentity.isAlive(pid) else {
             throw PostgresError(.clusterFailed, "the server \(pid) does not stop: \(outcome.output)")
@@ -90,7 +90,7 @@ public struct LocalCluster: Sendable {
 
     /// The server's process, when it runs.
     public var processID: Int32? {
-        guard let found = postmaster(), ProcessIdentity.isAlive(found.pid) else { return nil }
+        guard let found = postmaster(), ProcessIdentity.isServer(found.pid, of: place) else { return nil }
         return found.pid
     }
 
@@ -168,16 +168,19 @@ public struct LocalCluster: Sendable {
     /// Ends a server that is alive but does not answer, and clears away the lock file of one that is dead.
     private func endRemains(_ tools: ClusterTools) async throws {
         guard let found = postmaster() else { return }
-        if ProcessIdentity.isAlive(found.pid), ProcessIdentity.isPostgres(found.pid) {
+        if ProcessIdentity.isServer(found.pid, of: place) {
             _ = try await tools.run("pg_ctl", ["stop", "-D", place.path, "-m", "immediate", "-w", "-t", "10"])
         }
-        // A killed server that nobody waits for stays as a zombie, whose id makes the next one believe that it runs.
-        if !ProcessIdentity.isAlive(found.pid) { remove(data.appending(path: "postmaster.pid")) }
+        // A killed server that nobody waits for stays as a zombie, whose id makes the next one believe that it runs; so
+        // does a stranger who was given the id after a restart of the machine.
+        if !ProcessIdentity.isServer(found.pid, of: place) { remove(data.appending(path: "postmaster.pid")) }
     }
 
     /// The port at which our server answers now.
     private func runningPort(_ password: String) async -> Int? {
-        guard let found = postmaster(), ProcessIdentity.isAlive(found.pid), let port = found.port else { return nil }
+        guard let found = postmaster(), ProcessIdentity.isServer(found.pid, of: place), let port = found.port else {
+            return nil
+        }
         let database = Database(
             url: address(port, password, "postgres").absoluteString, connectionsMax: 1, applicationName: "naura up",
             logger: logger)

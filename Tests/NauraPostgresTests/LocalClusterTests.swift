@@ -48,6 +48,20 @@ struct LocalClusterTests {
             try await cluster.stop()
             #expect(cluster.processID == nil)
             try await cluster.stop()
+
+            // After a restart of the machine the old lock file may name a stranger.
+            let data = directory.appending(path: "data").resolvingSymlinksInPath()
+            let stranger = Process()
+            stranger.executableURL = URL(filePath: "/bin/sleep")
+            stranger.arguments = ["600"]
+            try stranger.run()
+            defer { stranger.terminate() }
+            let lockFile = data.appending(path: "postmaster.pid")
+            try Data("\(stranger.processIdentifier)\n\(data.path)\n0\n5432\n".utf8).write(to: lockFile)
+            #expect(try await cluster.ensureRunning() == url)
+            #expect(stranger.isRunning)
+            try await cluster.stop()
+            #expect(stranger.isRunning)
         }
     }
 }
