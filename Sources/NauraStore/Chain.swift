@@ -33,6 +33,8 @@ public struct ChainBranch: Sendable, Equatable {
     public let model: String
     /// The event that pulled the trigger.
     public let event: String
+    /// When the trigger was put on record.
+    public let at: Date
     public let training: Training?
     public let verdict: Verdict?
     public let rollout: ChainRollout?
@@ -60,7 +62,7 @@ public enum Chain {
     public static func branches(of events: [String], in database: Database) async throws -> [ChainBranch] {
         let rows = try await database.query(
             """
-            select t.model, t.event_id, r.id as request, r.state as request_state, r.reason as request_reason,
+            select t.model, t.event_id, t.at, r.id as request, r.state as request_state, r.reason as request_reason,
                 u.id as run, v.version, r.code_commit, r.frozen_at, r.settled_at, c.causes,
                 e.id as evaluation, e.verdict, e.reason as verdict_reason, e.metric, e.candidate_score,
                 e.champion_score, o.id as rollout
@@ -84,7 +86,8 @@ public enum Chain {
         let byID = Dictionary(rollouts.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         return try rows.map { row in
             ChainBranch(
-                model: try row.get("model"), event: try row.get("event_id"), training: try training(row),
+                model: try row.get("model"), event: try row.get("event_id"), at: try row.get("at"),
+                training: try training(row),
                 verdict: try verdict(row), rollout: try row.get("rollout", as: Int?.self).flatMap { byID[$0] })
         }
     }

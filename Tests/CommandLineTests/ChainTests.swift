@@ -35,7 +35,7 @@ struct ChainTests {
         _ state: String, verdict: String? = nil, rollout: ChainRollout? = nil
     ) -> ChainBranch {
         ChainBranch(
-            model: "churn", event: "e",
+            model: "churn", event: "e", at: Date(timeIntervalSince1970: 0),
             training: ChainBranch.Training(
                 request: 1, state: state, reason: "because", run: "r", version: 4, codeCommit: nil, causes: 1,
                 frozenAt: Date(timeIntervalSince1970: 0), settledAt: nil),

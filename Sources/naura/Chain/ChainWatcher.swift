@@ -34,7 +34,11 @@ struct ChainWatcher {
     /// Looks once. Tells what is new through `tell`; returns the outcome when the chain has ended.
     mutating func look(_ tell: (Step) -> Void) async throws -> ChainOutcome? {
         if event == nil { event = try await EventLog.event(id, in: database) }
-        guard let event else { return nil }
+        guard let event else {
+            // What could not be read as an event is known by its dead letter alone.
+            let failures = try await EventLog.failures(of: [id], in: database)
+            return failures.isEmpty ? nil : .rejected(failures.joined(separator: "; "))
+        }
         events = ChainWatcher.descendants(
             of: id, in: try await EventLog.chain(of: event.row.rootID, in: database))
         for logged in events { say(logged, tell) }
@@ -164,7 +168,7 @@ extension ChainWatcher {
 
     private mutating func say(_ branch: ChainBranch, _ tell: (Step) -> Void) {
         let key = "\(branch.model) \(branch.event)"
-        self.tell(once: "trigger \(key)", "train", "trigger for \(branch.model) is on record", tell)
+        self.tell(once: "trigger \(key)", "train", "trigger for \(branch.model) is on record", at: branch.at, tell)
         guard let training = branch.training else { return }
         let causes = training.causes == 1 ? "one trigger" : "\(training.causes) triggers"
         self.tell(
