@@ -1,3 +1,4 @@
+import CXGBoost
 import Glibc
 
 /// A thread of its own for calls that block for seconds: Swift's pool has one thread a core, and a blocked one stops
@@ -12,7 +13,13 @@ public enum LibraryThread {
         let cancellation = Cancellation()
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                start { continuation.resume(with: Result { try body(cancellation) }) }
+                start {
+                    let result = Result { try body(cancellation) }
+                    // A training frees its matrices in pieces that glibc keeps: a worker that idles for days afterwards
+                    // held 120 MB instead of 60.
+                    malloc_trim(0)
+                    continuation.resume(with: result)
+                }
             }
         } onCancel: {
             cancellation.cancel()

@@ -44,8 +44,8 @@ public struct TrainedModel: Sendable {
 /// Curves of the validation part come from a model of its own that does not see it; the final model is trained on all
 /// training rows. The holdout is only scored. Every byte of the package follows from the order and the library's version.
 public enum ModelTraining {
-    /// A training set up to this size is measured after each round, a larger one at some twenty rounds.
-    static let rowsMeasuredEachRound = 50_000
+    /// A training set up to this size is measured after each round, a larger one at some fifty rounds: enough for a curve.
+    static let rowsMeasuredEachRound = 20_000
 
     /// How far a training is.
     public struct Progress: Sendable, Equatable {
@@ -71,7 +71,7 @@ public enum ModelTraining {
         _ order: TrainingOrder, progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) async throws -> TrainedModel {
         let prepared = try await LibraryThread.run { try PreparedSet(order, cancellation: $0) }
-        let step = prepared.training.rows <= rowsMeasuredEachRound ? 1 : max(1, order.parameters.rounds / 20)
+        let step = prepared.training.rows <= rowsMeasuredEachRound ? 1 : max(1, order.parameters.rounds / 50)
         let rounds = try await validate(order, prepared, step: step, progress)
         let json = try await trainer(order, rounds: rounds).train(
             prepared.training, measuring: order.parameters.validationShare > 0 ? .every(step) : .never
@@ -154,9 +154,7 @@ extension ModelTraining.Progress {
     fileprivate init(_ round: XGBoostTrainer.Round, of rounds: Int, isValidating: Bool) {
         self.init(
             round: round.number, rounds: rounds, isValidating: isValidating,
-            metrics: round.metrics
-                .filter { $0.name.hasPrefix(isValidating ? "validation-" : "train-") }
-                .map { ($0.name.split(separator: "-").joined(separator: "_"), $0.value) })
+            metrics: round.metrics.map { ($0.name.split(separator: "-").joined(separator: "_"), $0.value) })
     }
 }
 

@@ -17,7 +17,7 @@ public struct XGBoostTrainer: Sendable {
     public struct Round: Sendable, Equatable {
         /// Counted from 1.
         public let number: Int
-        /// `train-logloss`, `train-auc` and, where a validation part was given, `validation-logloss`, `validation-auc`.
+        /// `train-logloss`, `train-auc`; where a validation part was given, `validation-logloss`, `validation-auc`.
         public let metrics: [(name: String, value: Double)]
 
         /// Equal when number, names and values are.
@@ -43,7 +43,7 @@ public struct XGBoostTrainer: Sendable {
 
     /// The trained model as XGBoost's JSON. Runs on a thread of its own; `progress` is called there.
     ///
-    /// `validation` is measured beside the training rows and never trained on; it changes no byte of the model.
+    /// `validation` is measured instead of the training rows and never trained on; it changes no byte of the model.
     /// - Throws: ``ModelFault`` `untrainable` when there are no rows, no columns or only one class; in the library's words
     ///   otherwise. `CancellationError` between two rounds when the task is cancelled.
     public func train(
@@ -75,17 +75,18 @@ public struct XGBoostTrainer: Sendable {
         progress: (Round) -> Void
     ) throws -> [UInt8] {
         let training = try LibraryMatrix.of(matrix)
-        // The library wants a matrix to measure on; without a validation part the training rows stand in, unused.
         let measured = try LibraryMatrix.of(validation ?? TrainingMatrix(width: matrix.width))
+        // What the model holds a cache of is scored tree by tree; other matrices would be scored from the first tree on.
         let matrices = validation == nil ? [training.handle] : [training.handle, measured.handle]
-        let names = validation == nil ? ["train"] : ["train", "validation"]
+        let name = validation == nil ? "train" : "validation"
         let booster = try LibraryBooster.over(matrices, parameters: settings(measuring))
         for round in 1...max(rounds, 1) {
             try cancellation.check()
             try library(XGBoosterUpdateOneIter(booster.handle, Int32(round - 1), training.handle), "train a round")
             guard case .every(let step) = measuring, round % max(step, 1) == 0 || round == rounds else { continue }
-            progress(
-                Round(number: round, metrics: try measure(booster.handle, round: round, on: matrices, names: names)))
+            let metrics = try measure(
+                booster.handle, round: round, on: validation == nil ? training.handle : measured.handle, name: name)
+            progress(Round(number: round, metrics: metrics))
         }
         var length: bst_ulong = 0
         var bytes: UnsafePointer<CChar>?
@@ -106,13 +107,13 @@ public struct XGBoostTrainer: Sendable {
     }
 
     private func measure(
-        _ booster: BoosterHandle?, round: Int, on matrices: [DMatrixHandle?], names: [String]
+        _ booster: BoosterHandle?, round: Int, on matrix: DMatrixHandle?, name: String
     ) throws(ModelFault) -> [(name: String, value: Double)] {
-        var matrices = matrices
+        var matrix = matrix
         var words: UnsafePointer<CChar>?
-        let status = withCStrings(names) { names in
-            XGBoosterEvalOneIter(
-                booster, Int32(round - 1), &matrices, names, bst_ulong(matrices.count), &words)
+        let status = name.withCString { name in
+            var name: UnsafePointer<CChar>? = name
+            return XGBoosterEvalOneIter(booster, Int32(round - 1), &matrix, &name, 1, &words)
         }
         try library(status, "measure a round")
         guard let words else { return [] }
@@ -123,20 +124,5 @@ public struct XGBoostTrainer: Sendable {
             }
             return (String(part[..<colon]), value)
         }
-    }
-}
-
-private func withCStrings<R>(_ texts: [String], _ body: (UnsafeMutablePointer<UnsafePointer<CChar>?>) -> R) -> R {
-    let copies = texts.map { text in
-        let bytes = Array(text.utf8CString)
-        let copy = UnsafeMutableBufferPointer<CChar>.allocate(capacity: bytes.count)
-        _ = copy.initialize(from: bytes)
-        return copy
-    }
-    defer { copies.forEach { $0.deallocate() } }
-    var pointers = copies.map { UnsafePointer($0.baseAddress) }
-    return pointers.withUnsafeMutableBufferPointer { buffer in
-        guard let base = buffer.baseAddress else { preconditionFailure("no names") }
-        return body(base)
     }
 }

@@ -17,10 +17,9 @@ extension TrainModel {
     /// - Throws: ``ModelFault`` `untrainable` with the reason why no model can be made from what is there.
     func buildSet(_ request: FrozenRequest) async throws -> BuiltSet {
         let inputs = try inputs(of: request)
-        let folder = FileManager.default.temporaryDirectory.appending(path: "naura-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { removeQuietly(folder) }
-        let (rows, moments) = (folder.appending(path: "rows").path, folder.appending(path: "moments").path)
+        // Beside the store's own half-written files, which are swept when a killed worker left them.
+        let (rows, moments) = (temporaryPath(), temporaryPath())
+        defer { for path in [rows, moments] { unlink(path) } }
         let summary = try await write(request, inputs, rows: rows, moments: moments)
         let positive = try summary.positive(asked: request.model.label.positive)
         return BuiltSet(
@@ -59,8 +58,5 @@ extension TrainModel {
         return try ModelSignature.over(request.views.map(\.definition)).inputs
     }
 
-    /// What cannot be removed from the temporary folder is removed by the system sooner or later.
-    private func removeQuietly(_ folder: URL) {
-        do { try FileManager.default.removeItem(at: folder) } catch CocoaError.fileNoSuchFile {} catch {}
-    }
+    private func temporaryPath() -> String { "\(artifacts.writingDirectory)/\(UUID().uuidString)" }
 }
