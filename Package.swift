@@ -190,10 +190,6 @@ let package = Package(
                 "api", "probe-worker", log, lifecycle,
             ], swiftSettings: strict),
         .testTarget(
-            name: "CommandLineTests",
-            dependencies: ["naura", "NauraLedger", "NauraStore", "NauraTestKit", "validate", "notify"],
-            swiftSettings: strict),
-        .testTarget(
             name: "PipelineTests",
             dependencies: [
                 "NauraTestKit", "NauraPostgres", "NauraStore", "NauraData", "NauraEvents", "NauraLedger",
