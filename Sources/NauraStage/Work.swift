@@ -120,7 +120,7 @@ enum Traceparent {
     }
 
     private static func appendHex(_ number: UInt64, to text: inout [UInt8]) {
-        for shift in stride(from: 60, through: 0, by: -4) { text.append(digits[Int(number >> UInt64(shift)) & 15]) }
+        for shift in stride(from: 60, through: 0, by: -4) { text.append(digits[Int((number >> UInt64(shift)) & 15)]) }
     }
     private static let digits = Array("0123456789abcdef".utf8)
 }
