@@ -7,7 +7,7 @@ final class Browser: Sendable {
     static let isAvailable: Bool = {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/local/bin:/usr/bin"
         let folders = path.split(separator: ":")
-        return ["chromium", "chromedriver"].allSatisfy { program in
+        return ["chromium", "chromedriver", "curl"].allSatisfy { program in
             folders.contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(program)") }
         }
     }()
@@ -35,7 +35,8 @@ final class Browser: Sendable {
         driver.standardError = FileHandle.nullDevice
         try driver.run()
         defer {
-            driver.terminate()
+            // A child of a thread of Swift's pool is born with SIGTERM blocked; it would never end by it.
+            kill(driver.processIdentifier, SIGKILL)
             driver.waitUntilExit()
         }
         let port = try await port(from: output.fileHandleForReading)
@@ -97,16 +98,37 @@ final class Browser: Sendable {
         let _: Value<String?> = try await Browser.call(session, method: "DELETE", body: nil)
     }
 
+    /// Sent by curl: chromedriver writes its headers without a blank after the colon, which Foundation's own client
+    /// for Linux refuses to read.
     private static func call<T: Decodable>(
         _ address: String, method: String = "POST", body: [String: Any]?
     ) async throws -> T {
-        guard let url = URL(string: address) else { throw URLError(.badURL) }
-        var request = URLRequest(url: url)
-        request.httpMethod = method
-        request.setValue("application/json", forHTTPHeaderField: "content-type")
-        if let body { request.httpBody = try JSONSerialization.data(withJSONObject: body) }
-        let (data, _) = try await URLSession.shared.data(for: request)
-        return try JSONDecoder().decode(T.self, from: data)
+        var arguments = ["curl", "--silent", "--show-error", "--max-time", "30", "--request", method, address]
+        if let body {
+            let text = String(decoding: try JSONSerialization.data(withJSONObject: body), as: UTF8.self)
+            arguments += ["--header", "content-type: application/json", "--data-binary", text]
+        }
+        return try JSONDecoder().decode(T.self, from: try await output(of: arguments))
+    }
+
+    /// What a program writes; waited for on a thread of its own.
+    private static func output(of arguments: [String]) async throws -> Data {
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread {
+                continuation.resume(
+                    with: Result {
+                        let process = Process()
+                        process.executableURL = URL(filePath: "/usr/bin/env")
+                        process.arguments = arguments
+                        let pipe = Pipe()
+                        process.standardOutput = pipe
+                        try process.run()
+                        let data = try pipe.fileHandleForReading.readToEnd() ?? Data()
+                        process.waitUntilExit()
+                        return data
+                    })
+            }
+        }
     }
 
     /// chromedriver says on which port it listens, once it does. Read on a thread of its own: blocked here, the two
