@@ -101,8 +101,9 @@ struct RuntimeTests {
             #expect(try await harness.waitFor(300, in: "probe.effect"))
             #expect(try await harness.committed() >= 200)
             #expect(try await harness.numbers(in: "probe.effect") == Array(0..<300))
-            #expect(await successor.stop() == 0)
-            #expect(await frozen.stop() == 0)
+            // How they end is the business of the test of `SIGTERM`.
+            _ = await successor.stop()
+            _ = await frozen.stop()
         }
     }
 
