@@ -123,6 +123,9 @@ final class PipelineSystem: Sendable {
     func waitUntilSettled(_ file: URL, requests: Int, within limit: Duration) async throws -> Bool {
         try await eventually(within: limit) {
             guard try await count("naura.training_request where state <> 'frozen'") >= requests else { return false }
+            // Its questions are asked one after another, and a chain can step over from what was asked first to what was
+            // asked last: only a second look that finds nothing either is the end.
+            guard try await openWork().isEmpty else { return false }
             return try await openWork().isEmpty
         }
     }
