@@ -3,7 +3,7 @@
     python3 consumer.py BROKERS DATABASE_URL EVENTS BATCH
 
 Per event one inbox row, one effect row and one outbox row in one transaction (BATCH 1), or in one for up to BATCH
-events; the outgoing events are produced after the commit with acks=all. Prints one row of a Markdown table.
+events; the outgoing events are produced after the commit with acks=all, and awaited before the offset is. Prints one row of a Markdown table.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ with psycopg.connect(database_url) as setup:
 
 consumer = Consumer({
     "bootstrap.servers": brokers, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
-    "session.timeout.ms": 2000, "fetch.wait.max.ms": 5, "partition.assignment.strategy": "cooperative-sticky"})
+    "session.timeout.ms": 6000, "fetch.wait.max.ms": 5, "partition.assignment.strategy": "cooperative-sticky"})
 producer = Producer({"bootstrap.servers": brokers, "acks": "all", "enable.idempotence": True, "linger.ms": 2,
                      "partitioner": "murmur2_random"})
 consumer.subscribe(["ground-truth"])
@@ -42,14 +42,21 @@ def event_of(message):
     return headers["ce_id"], headers["ce_time"][:10], json.loads(message.value())
 
 
+def claim(cursor, parsed):
+    """Those of the events that were not handled before: what a rebalance delivers again is skipped."""
+    keys = [uuid.UUID(bytes=hashlib.sha256(event_id.encode()).digest()[:16]) for event_id, _, _ in parsed]
+    cursor.execute(
+        "insert into peer.inbox select 'count-labels', * from unnest(%s::uuid[], %s::date[])"
+        " on conflict do nothing returning event_key",
+        (keys, [day for _, day, _ in parsed]))
+    fresh = {row[0] for row in cursor}
+    return [event for key, event in zip(keys, parsed) if key in fresh]
+
+
 def settle(messages):
     said = []
     with connection.transaction(), connection.cursor() as cursor:
-        parsed = [event_of(message) for message in messages]
-        keys = [uuid.UUID(bytes=hashlib.sha256(event_id.encode()).digest()[:16]) for event_id, _, _ in parsed]
-        cursor.executemany(
-            "insert into peer.inbox values ('count-labels', %s, %s) on conflict do nothing",
-            [(key, day) for key, (_, day, _) in zip(keys, parsed)])
+        parsed = claim(cursor, [event_of(message) for message in messages])
         cursor.executemany(
             "insert into peer.effect values (%s, %s, %s)",
             [(event_id, body["model"], body["items"][0]["label"]) for event_id, _, body in parsed])
@@ -62,8 +69,10 @@ def settle(messages):
             said)
     for derived, model, cause, body in said:
         producer.produce("retrain-due", body, key=model, headers={"ce_id": derived, "ce_causeid": cause})
-        producer.poll(0)
-    consumer.commit(asynchronous=True)
+    # Acknowledged before the offset moves: else a crash in between would lose what was said.
+    producer.flush()
+    consumer.commit(asynchronous=False)
+    return len(said)
 
 
 handled, started = 0, None
@@ -72,9 +81,7 @@ while handled < events:
     if not messages:
         continue
     started = started or time.monotonic()
-    settle(messages)
-    handled += len(messages)
-producer.flush()
+    handled += settle(messages)
 seconds = time.monotonic() - started
 usage = resource.getrusage(resource.RUSAGE_SELF)
 name = "Python, single" if batch == 1 else f"Python, batches up to {batch}"

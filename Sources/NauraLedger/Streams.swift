@@ -73,7 +73,8 @@ public enum Streams {
 
     /// Takes or keeps the lease of as many shared streams as are free, for `seconds` from now.
     ///
-    /// A stream that changes hands gets a new epoch; one that `owner` held already keeps its own.
+    /// A stream that changes hands gets a new epoch; one that `owner` held already keeps its own. Waits for a client
+    /// that appends just now: a row skipped because of its lock would be unsent until the next renewal.
     public static func leaseShared(
         owner: String, seconds: Double, in database: Database
     ) async throws -> [HeldStream] {
@@ -85,7 +86,7 @@ public enum Streams {
             from (
                 select id, owner from ledger.stream
                 where name like 'shared/%' and (owner is null or owner = \(owner) or lease_until < clock_timestamp())
-                order by id for update skip locked
+                order by id for update
             ) old
             where new.id = old.id
             returning new.id, new.epoch, new.next, new.sent
