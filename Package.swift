@@ -197,6 +197,8 @@ let package = Package(
                 log, "validate", "featurize", "schedule", "train", "promote", "rollout", "serve", "monitor", "notify",
                 "api",
             ], swiftSettings: strict),
+        // The runtime's protocol as a model, every state of it: optimised, or it takes minutes.
+        .testTarget(name: "ProtocolTests", swiftSettings: optimised),
         .testTarget(name: "ArchitectureTests", dependencies: ["NauraEvents", "NauraSchemas"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
