@@ -286,7 +286,8 @@ extension State {
         case .rewind:
             guard mustRewind else { return .impossible }
             return moved {
-                ($0.mustRewind, $0.sent, $0.sharedSent) = (false, 0, false)
+                $0.mustRewind = false
+                ($0.sent, $0.sharedSent) = (0, false)
                 for index in 0..<2 where scope.mistake != .rewindWithoutEpoch {
                     $0.workers[index].isCurrent = false
                     $0.workers[index].mustTake = $0.workers[index].owns
