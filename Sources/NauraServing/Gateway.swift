@@ -67,10 +67,10 @@ public final class Gateway: Sendable {
     /// Whether the routes are recent enough to send anyone to a canary.
     var hasFreshRoutes: Bool { Clocks.monotonicNanoseconds() < freshUntil.load(ordering: .relaxed) }
 
-    /// Whether every model that should serve does, and no end is near.
+    /// Whether every model that has a champion is served, and no end is near.
     var isReady: Bool {
         let table = current
-        return table.isKnown && !draining.load(ordering: .relaxed) && table.routes.values.allSatisfy(\.isReady)
+        return table.isKnown && !draining.load(ordering: .relaxed) && table.routes.values.allSatisfy(\.isComplete)
     }
 
     /// Takes no further traffic, as far as readiness can say so.

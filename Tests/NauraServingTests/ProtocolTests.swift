@@ -253,7 +253,8 @@ struct InferProtocolTests {
     func metadata() async throws {
         try await serving { client, gateway in
             #expect(try await client.send("GET", "/v2/health/live").status == 200)
-            #expect(try await client.send("GET", "/v2/health/ready").status == 503)
+            // `unborn` has no version yet: there is nothing that could be ready.
+            #expect(try await client.send("GET", "/v2/health/ready").status == 200)
             let server = try await client.send("GET", "/v2").json()
             #expect(server["name"] as? String == "naura")
             #expect(server["extensions"] as? [String] == ["model_repository"])
@@ -274,6 +275,10 @@ struct InferProtocolTests {
             let index = try await client.post("/v2/repository/index", "{}")
             #expect(index.body.contains(#"{"name":"churn","version":"3","state":"READY","reason":""}"#))
             let champion = try #require(gateway.current.routes["churn"]?.route)
+            let missing = RoutedVersion(
+                version: 9, digest: String(repeating: "0", count: 64), artifact: String(repeating: "0", count: 64))
+            await gateway.install([champion, ServingSample.route(missing, model: "lost")])
+            #expect(try await client.send("GET", "/v2/health/ready").status == 503)
             await gateway.install([champion])
             #expect(try await client.send("GET", "/v2/health/ready").status == 200)
             gateway.drain()

@@ -35,7 +35,11 @@ final class ModelRoute: Sendable {
         return canary?.versionText == version ? canary : nil
     }
 
-    var isReady: Bool { champion != nil && fault == nil }
+    /// Whether some version answers.
+    var isReady: Bool { champion != nil }
+
+    /// Whether nothing is missing: a model that no version was rolled out for yet has nothing to serve.
+    var isComplete: Bool { champion != nil || route.champion == nil }
 
     /// What this gateway says of the model.
     var report: GatewayReport {
