@@ -83,18 +83,20 @@ let package = Package(
         room("NauraRules", [], settings: optimised),
         .target(name: "NauraSchemas", path: "schemas", swiftSettings: strict, plugins: ["EmbedFiles"]),
         room("NauraEvents", ["NauraSchemas", crypto], settings: optimised),
-        room("NauraPostgres", ["CLibPQ", log], settings: optimised),
+        room("NauraFailpoints", [], settings: optimised),
+        room("NauraPostgres", ["NauraFailpoints", "CLibPQ", log], settings: optimised),
         room("NauraKafka", ["CRDKafka", log], settings: optimised),
-        room("NauraLedger", ["NauraPostgres", "NauraEvents", crypto], settings: optimised),
+        room("NauraLedger", ["NauraFailpoints", "NauraPostgres", "NauraEvents", crypto], settings: optimised),
         room(
             "NauraStage",
             [
-                "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents", hummingbird, lifecycle, unixSignals,
-                configuration, log, nioCore, httpTypes,
+                "NauraFailpoints", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents", hummingbird, lifecycle,
+                unixSignals, configuration, log, nioCore, httpTypes,
             ], settings: optimised),
         room("NauraStore", ["NauraPostgres", "NauraRules"]),
         room(
-            "NauraData", ["NauraRules", crypto, asyncHTTPClient, nioCore, nioHTTP1, product("Yams", "Yams")],
+            "NauraData",
+            ["NauraFailpoints", "NauraRules", crypto, asyncHTTPClient, nioCore, nioHTTP1, product("Yams", "Yams")],
             settings: optimised),
         room("NauraModels", ["CXGBoost", "NauraRules", crypto], settings: optimised),
         room(
@@ -125,7 +127,7 @@ let package = Package(
         worker("rollout"),
         worker("serve", ["NauraServing", "NauraModels", lifecycle]),
         worker("monitor", ["NauraModels"]),
-        worker("notify", [asyncHTTPClient, nioCore, nioHTTP1, lifecycle]),
+        worker("notify", ["NauraFailpoints", asyncHTTPClient, nioCore, nioHTTP1, lifecycle]),
         worker("api", ["NauraAPI", lifecycle]),
 
         // The command line.
@@ -199,7 +201,9 @@ let package = Package(
             ], swiftSettings: strict),
         // The runtime's protocol as a model, every state of it: optimised, or it takes minutes.
         .testTarget(name: "ProtocolTests", swiftSettings: optimised),
-        .testTarget(name: "ArchitectureTests", dependencies: ["NauraEvents", "NauraSchemas"], swiftSettings: strict),
+        .testTarget(
+            name: "ArchitectureTests", dependencies: ["NauraFailpoints", "NauraEvents", "NauraSchemas"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,9 +1,11 @@
 import Crypto
 import Foundation
+import NauraFailpoints
 
 /// A directory of bytes named by their SHA-256.
 ///
-/// `sha256/ab/abcd…` holds the bytes; what is being written lies under `writing/` until it is whole and on the disk.
+/// `sha256/ab/abcd…` holds the bytes; what is being written lies in a folder of its process under `writing/` until it is
+/// whole and on the disk.
 /// Any number of processes may put and open at the same time; putting the same bytes again changes nothing.
 public struct ArtifactStore: Sendable {
     /// The store's directory.
@@ -27,7 +29,7 @@ public struct ArtifactStore: Sendable {
         let bytes = Array(bytes)
         let name = Digest.sha256(bytes)
         if contains(name) { return name }
-        let temporary = temporaryPath()
+        let temporary = try temporaryPath()
         try FileSystem.removing(temporary) { () throws(DataFault) in
             let file = try FileWriter(path: temporary)
             try file.write(bytes)
@@ -40,7 +42,7 @@ public struct ArtifactStore: Sendable {
     /// Stores a copy of the file at `path`, durably, and returns its SHA-256.
     @discardableResult
     public func put(file path: String) throws(DataFault) -> String {
-        let temporary = temporaryPath()
+        let temporary = try temporaryPath()
         return try FileSystem.removing(temporary) { () throws(DataFault) in
             let file = try FileWriter(path: temporary)
             var hash = SHA256()
@@ -55,10 +57,11 @@ public struct ArtifactStore: Sendable {
         }
     }
 
-    /// Where files are written that the store may come to hold; see ``adopt(_:)``.
-    public var writingDirectory: String { "\(directory)/writing" }
+    /// Where this process writes files that the store may come to hold; see ``adopt(_:)``. When the process dies, the
+    /// next ``sweep(olderThan:now:)`` of another removes the folder.
+    public func writingFolder() throws(DataFault) -> String { try WritingFolder.own(in: "\(directory)/writing") }
 
-    /// Takes a file that was fetched into ``writingDirectory``, without copying it.
+    /// Takes a file that was fetched into ``writingFolder()``, without copying it.
     public func adopt(_ file: DataSource.FetchedFile) throws(DataFault) {
         try FileSystem.removing(file.path) { () throws(DataFault) in try settle(file.path, as: file.sha256) }
     }
@@ -93,23 +96,27 @@ public struct ArtifactStore: Sendable {
         return bytes
     }
 
-    /// Removes what writers that died left behind: files under `writing/` not touched for `seconds`.
+    /// Removes what writers that died left behind, and loose files under `writing/` not touched for `seconds`.
     ///
     /// - Returns: how many were removed.
     @discardableResult
     public func sweep(olderThan seconds: Double = 86_400, now: Date) throws(DataFault) -> Int {
-        try FileSystem.sweep(writingDirectory, untouchedSince: now.addingTimeInterval(-seconds))
+        let writing = "\(directory)/writing"
+        return try WritingFolder.sweep(writing)
+            + FileSystem.sweep(writing, untouchedSince: now.addingTimeInterval(-seconds))
     }
 
     /// A path under `writing/` that no other writer uses.
-    func temporaryPath() -> String { "\(writingDirectory)/\(UUID().uuidString)" }
+    func temporaryPath() throws(DataFault) -> String { "\(try writingFolder())/\(UUID().uuidString)" }
 
     private func settle(_ temporary: String, as name: String) throws(DataFault) {
         let folder = "\(directory)/sha256/\(name.prefix(2))"
         try FileSystem.makeDirectory(folder)
         // Renaming over an equal file is harmless: both hold the same bytes.
         try FileSystem.rename(temporary, to: "\(folder)/\(name)")
+        Failpoint.artifactRenamed.reach()
         try FileSystem.syncDirectory(folder)
         try FileSystem.syncDirectory("\(directory)/sha256")
+        Failpoint.artifactSettled.reach()
     }
 }

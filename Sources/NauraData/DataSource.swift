@@ -3,6 +3,7 @@ import Crypto
 import Foundation
 import NIOCore
 import NIOHTTP1
+import NauraFailpoints
 
 /// Brings data to this machine.
 public enum DataSource {
@@ -59,6 +60,7 @@ public enum DataSource {
                     .checksum, "\(uri): the event announces SHA-256 \(expectedSHA256), the bytes have \(fetched.sha256)"
                 )
             }
+            Failpoint.fileFetched.reach()
             return fetched
         } catch {
             unlink(path)

@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import NauraFailpoints
 
 /// SHA-256 as 64 lower-case hex digits.
 public enum Digest {
@@ -34,6 +35,7 @@ final class FileWriter {
         descriptor = Foundation.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         self.path = path
         guard descriptor >= 0 else { throw FileSystem.storageFault("cannot create \(path)") }
+        Failpoint.fileWriting.reach()
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }
@@ -55,6 +57,7 @@ final class FileWriter {
     }
 
     func finish() throws(DataFault) {
+        Failpoint.fileWritten.reach()
         guard fsync(descriptor) == 0 else { throw FileSystem.storageFault("cannot sync \(path)") }
         let result = close(descriptor)
         descriptor = -1
@@ -76,6 +79,31 @@ enum FileSystem {
         } catch {
             throw DataFault(
                 .storage, "cannot make the folder \(path): \(error.localizedDescription)", isTransient: true)
+        }
+    }
+
+    /// Replaces the file at `path`, or makes it: a crash at any moment leaves the old text or the new one, and at most a
+    /// file `PATH.new`, which the next replacement overwrites.
+    static func replace(_ path: String, with bytes: [UInt8]) throws(DataFault) {
+        let new = "\(path).new"
+        try removing(new) { () throws(DataFault) in
+            let file = try FileWriter(path: new)
+            try file.write(bytes)
+            try file.finish()
+            Failpoint.fileReplacing.reach()
+            try rename(new, to: path)
+        }
+        Failpoint.fileReplaced.reach()
+        try syncDirectory((path as NSString).deletingLastPathComponent)
+    }
+
+    /// What lies directly in `folder`; nothing when another has removed it meanwhile.
+    static func names(in folder: String) throws(DataFault) -> [String] {
+        do {
+            return try FileManager.default.contentsOfDirectory(atPath: folder)
+        } catch {
+            if access(folder, F_OK) != 0 { return [] }
+            throw DataFault(.storage, "cannot list \(folder): \(error.localizedDescription)", isTransient: true)
         }
     }
 
@@ -116,20 +144,25 @@ enum FileSystem {
     /// Removes the files directly in `folder` that have not been touched since `moment`.
     static func sweep(_ folder: String, untouchedSince moment: Date) throws(DataFault) -> Int {
         var removed = 0
-        do {
-            for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
-                var status = stat()
-                guard stat("\(folder)/\(name)", &status) == 0 else { continue }
-                #if canImport(Darwin)
-                    let touched = status.st_mtimespec.tv_sec
-                #else
-                    let touched = status.st_mtim.tv_sec
-                #endif
-                if Double(touched) < moment.timeIntervalSince1970, unlink("\(folder)/\(name)") == 0 { removed += 1 }
-            }
-        } catch {
-            throw DataFault(.storage, "cannot list \(folder): \(error.localizedDescription)", isTransient: true)
+        for name in try names(in: folder) {
+            var status = stat()
+            guard stat("\(folder)/\(name)", &status) == 0, status.st_mode & S_IFMT == S_IFREG else { continue }
+            #if canImport(Darwin)
+                let touched = status.st_mtimespec.tv_sec
+            #else
+                let touched = status.st_mtim.tv_sec
+            #endif
+            if Double(touched) < moment.timeIntervalSince1970, unlink("\(folder)/\(name)") == 0 { removed += 1 }
         }
         return removed
+    }
+}
+
+/// A file that is replaced as a whole.
+public enum DurableFile {
+    /// Replaces the file at `path`, or makes it, durably: a crash at any moment leaves the old bytes or the new ones, and
+    /// at most a file `PATH.new`, which the next replacement overwrites. One writer a path at a time.
+    public static func replace(_ path: String, with bytes: [UInt8]) throws(DataFault) {
+        try FileSystem.replace(path, with: bytes)
     }
 }

@@ -76,13 +76,7 @@ public struct ProjectWriter {
     }
 
     private static func write(_ text: String, to path: String) throws(DataFault) {
-        let temporary = "\(path).\(UUID().uuidString)"
-        try FileSystem.removing(temporary) { () throws(DataFault) in
-            let file = try FileWriter(path: temporary)
-            try file.write(Array(text.utf8))
-            try file.finish()
-            try FileSystem.rename(temporary, to: path)
-        }
+        try FileSystem.replace(path, with: Array(text.utf8))
     }
 }
 

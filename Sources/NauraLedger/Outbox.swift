@@ -2,6 +2,7 @@
 
 import Foundation
 import NauraEvents
+import NauraFailpoints
 import NauraPostgres
 
 /// An event as it stands in the outbox.
@@ -134,7 +135,7 @@ public enum Publisher {
     ///
     /// An id that the outbox holds already is not written again: returns false.
     public static func publish(_ event: EncodedEvent, in database: Database) async throws -> Bool {
-        try await database.transaction { transaction in
+        let isNew = try await database.transaction { transaction in
             // Two clients with the same id at the same moment: the second waits here, and finds the first's row.
             _ = try await transaction.query(
                 "select pg_advisory_xact_lock(hashtextextended(\(event.envelope.id.rawValue), 7))")
@@ -142,8 +143,11 @@ public enum Publisher {
                 "select 1 as one from ledger.outbox where event_id = \(event.envelope.id.rawValue) limit 1")
             guard known == nil else { return false }
             try await Outbox.append([event], in: transaction)
+            Failpoint.publishWritten.reach()
             return true
         }
+        Failpoint.published.reach()
+        return isNew
     }
 }
 

@@ -1,6 +1,7 @@
 import CLibPQ
 import Foundation
 import Logging
+import NauraFailpoints
 
 /// A PostgreSQL database, reached through a pool of sessions that each have a thread of their own.
 ///
@@ -37,7 +38,9 @@ public final class Database: Sendable {
         let transaction = Transaction(connection)
         do {
             let result = try await body(transaction)
+            Failpoint.transactionCommitting.reach()
             try await transaction.commit()
+            Failpoint.transactionCommitted.reach()
             pool.release(connection)
             return result
         } catch {

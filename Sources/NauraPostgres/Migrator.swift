@@ -1,3 +1,5 @@
+import NauraFailpoints
+
 /// Brings a database's tables to the state that the program expects, by files that each ran once and never change.
 ///
 /// Files run in the order of their names, all that are due in one transaction: all of them, or none. What ran is kept
@@ -23,7 +25,7 @@ public struct Migrator: Sendable {
     /// - Throws: ``PostgresError`` with `migrationChanged` when a file that ran has other text now, is missing, or a
     ///   file that did not run stands before one that did; nothing is changed then.
     public func run(on database: Database) async throws -> [String] {
-        try await database.transaction { transaction in
+        let applied = try await database.transaction { transaction in
             // Whoever migrates longer than `lock_timeout` is worth waiting for.
             try await transaction.execute("set local lock_timeout = 0")
             // The bytes of "naur", so that it meets no other program's lock by accident.
@@ -42,6 +44,7 @@ public struct Migrator: Sendable {
                         fault.code, "\(step.name): \(fault.message)", sqlState: fault.sqlState,
                         isTransient: fault.isTransient)
                 }
+                Failpoint.migrationStepRun.reach()
                 try await transaction.execute(
                     """
                     insert into public.naura_migration (name, sha256)
@@ -50,6 +53,8 @@ public struct Migrator: Sendable {
             }
             return due.map(\.name)
         }
+        Failpoint.migrated.reach()
+        return applied
     }
 
     /// The names of the files that have not run yet.

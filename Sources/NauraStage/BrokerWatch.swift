@@ -3,6 +3,7 @@
 import Foundation
 import Logging
 import NauraEvents
+import NauraFailpoints
 import NauraKafka
 import NauraLedger
 import NauraPostgres
@@ -32,6 +33,7 @@ struct BrokerWatch: Service {
                     try await BrokerWatch.makeTopics(admin, partitions: partitions, existing: cluster)
                     let isRewound = try await BrokerRecord.observe(clusterID, in: database)
                     if isRewound { logger.notice("the broker came back empty; it is refilled from the outbox") }
+                    Failpoint.brokerObserved.reach()
                     // Another worker may have been first to rewind: the loops take their streams again all the same.
                     if isRewound || known != nil { await onRewind() }
                     known = clusterID
@@ -51,6 +53,8 @@ struct BrokerWatch: Service {
     static func makeTopics(_ admin: KafkaAdmin, partitions: Int, existing: ClusterDescription) async throws {
         let missing = EventCatalogue.types.map(\.rawValue).filter { existing.topics[$0] == nil }
         guard !missing.isEmpty else { return }
+        Failpoint.topicsMaking.reach()
         try await admin.createTopics(missing, partitions: partitions)
+        Failpoint.topicsMade.reach()
     }
 }

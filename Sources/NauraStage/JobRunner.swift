@@ -2,6 +2,7 @@
 
 import Foundation
 import NauraEvents
+import NauraFailpoints
 import NauraLedger
 import NauraPostgres
 import Synchronization
@@ -59,13 +60,17 @@ public final class Lease: Sendable {
     /// - Throws: ``LedgerError`` `leaseLost` when another runner has the job.
     public func transaction<R>(_ body: (borrowing Work) async throws -> R) async throws -> R {
         try requireOpen()
-        return try await database.transaction { transaction in
+        let result = try await database.transaction { transaction in
             try await Jobs.fence(job, in: transaction)
+            Failpoint.jobStepFenced.reach()
             let batch = Batch(transaction: transaction)
             let result = try await body(Work(batch, of: job))
             try await batch.flushShared()
+            Failpoint.jobStepWritten.reach()
             return result
         }
+        Failpoint.jobStepCommitted.reach()
+        return result
     }
 
     /// Ends the job: results, following events and the job's row in one short transaction.
@@ -74,11 +79,14 @@ public final class Lease: Sendable {
         try requireOpen()
         try await database.transaction { transaction in
             try await Jobs.fence(job, in: transaction)
+            Failpoint.jobSettleFenced.reach()
             let batch = Batch(transaction: transaction)
             try await body(Work(batch, of: job))
             try await batch.flushShared()
             try await Jobs.settle(job, in: transaction)
+            Failpoint.jobSettleWritten.reach()
         }
+        Failpoint.jobSettled.reach()
         state.withLock { $0 = .settled }
     }
 
@@ -87,7 +95,9 @@ public final class Lease: Sendable {
         try requireOpen()
         try await database.transaction { transaction in
             try await Jobs.postpone(job, seconds: delay.seconds, isTry: false, in: transaction)
+            Failpoint.jobPostponing.reach()
         }
+        Failpoint.jobPostponed.reach()
         state.withLock { $0 = .returned }
     }
 

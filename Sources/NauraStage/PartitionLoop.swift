@@ -3,6 +3,7 @@
 import Foundation
 import Logging
 import NauraEvents
+import NauraFailpoints
 import NauraKafka
 import NauraLedger
 import NauraPostgres
@@ -104,7 +105,9 @@ final class PartitionLoop: Sendable {
             let (offset, isOver) = (settled.withLock { $0 }, isOver.withLock { $0 })
             if let offset, offset != committed {
                 do {
+                    Failpoint.offsetCommitting.reach()
                     try await context.consumer.commit([source.topicPartition: offset])
+                    Failpoint.offsetCommitted.reach()
                 } catch {
                     // Read again from the last commit, and skipped by the inbox.
                     logger.debug("an offset was not committed", metadata: ["error": "\(error)"])
@@ -174,6 +177,7 @@ final class PartitionLoop: Sendable {
         let deaths = try await context.patiently {
             try await Attempts.begin(event.key, for: stage.name, in: context.database)
         }
+        Failpoint.suspectCounted.reach()
         if deaths > Attempts.deathsMax {
             let reason = Rejection(
                 "\(deaths - 1) workers in a row died with this event open", code: "killed-worker")
@@ -191,8 +195,10 @@ final class PartitionLoop: Sendable {
         let events = items.compactMap(\.event)
         try await ensureDays(Set(items.compactMap { $0.key?.day }))
         let said = try await context.database.transaction { transaction in
+            Failpoint.batchOpened.reach()
             let keys = items.compactMap(\.key)
             var fresh = keys.isEmpty ? [] : try await Inbox.claim(keys, for: stage.name, in: transaction)
+            Failpoint.batchClaimed.reach()
             let batch = Batch(transaction: transaction)
             // The first of equal keys is handled, later ones of this batch were handled by it.
             let new = events.filter { fresh.remove($0.key.key) != nil }
@@ -201,9 +207,13 @@ final class PartitionLoop: Sendable {
                     new.map(\.encoded).filter { !$0.envelope.isOwn }, in: transaction)
                 try await stage.handle(new, in: batch)
             }
+            Failpoint.batchHandled.reach()
             for item in items { try await file(item, fresh: &fresh, in: batch) }
-            return try await relay.append(batch)
+            let said = try await relay.append(batch)
+            Failpoint.batchWritten.reach()
+            return said
         }
+        Failpoint.batchCommitted.reach()
         relay.enqueue(said)
         context.metrics.count("naura_events_handled_total", ["stage": "\(stage.name)"], by: Double(items.count))
     }
@@ -219,6 +229,7 @@ final class PartitionLoop: Sendable {
                 guard fresh.remove(key.key) != nil else { return }
             }
             guard try await DeadLetters.file(letter, in: batch.transaction) != nil else { return }
+            Failpoint.deadLetterFiled.reach()
             context.metrics.count("naura_dead_letters_total", ["stage": "\(stage.name)", "code": letter.code])
             context.logger.error(
                 "an event became a dead letter",
@@ -236,6 +247,7 @@ final class PartitionLoop: Sendable {
         let unknown = days.subtracting(context.metrics.knownInboxDays)
         guard !unknown.isEmpty else { return }
         try await Inbox.ensure(days: unknown.sorted(), in: context.database)
+        Failpoint.inboxDayMade.reach()
         context.metrics.know(inboxDays: unknown)
     }
 

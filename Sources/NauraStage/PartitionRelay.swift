@@ -2,6 +2,7 @@
 
 import Logging
 import NauraEvents
+import NauraFailpoints
 import NauraKafka
 import NauraLedger
 import NauraPostgres
@@ -39,9 +40,11 @@ final class PartitionRelay: Sendable {
 
     /// Takes the stream and queues its unsent tail before anything new.
     func take() async throws {
+        Failpoint.streamTaking.reach()
         let held = try await context.patiently {
             try await Streams.take(name, owner: context.instance, in: context.database)
         }
+        Failpoint.streamTaken.reach()
         state.withLock {
             let isFinished = $0.isFinished
             $0 = State(held: held, next: held.next, sent: held.sent, stored: held.sent, isFinished: isFinished)
@@ -54,6 +57,7 @@ final class PartitionRelay: Sendable {
             }
             guard let end = rows.last?.number else { break }
             try await deliver(rows)
+            Failpoint.streamTailSent.reach()
             last = end
         }
         // Rows past retention are gone; the cursor skips them.
@@ -125,20 +129,26 @@ final class PartitionRelay: Sendable {
     /// Gives the stream back in order.
     func release() async throws {
         let (held, sent) = state.withLock { ($0.held, $0.sent) }
+        Failpoint.streamReleasing.reach()
         try await Streams.release(held.id, epoch: held.epoch, sent: sent, in: context.database)
+        Failpoint.streamReleased.reach()
     }
 
     private func deliver(_ rows: [OutboxRow]) async throws {
         guard let last = rows.last else { return }
+        Failpoint.outboxSending.reach()
         try await context.producer.deliver(rows.map(\.event), logger: context.logger)
+        Failpoint.outboxAcknowledged.reach()
         state.withLock { $0.sent = max($0.sent, last.number) }
     }
 
     private func storeCursor() async throws {
         let (held, sent, stored) = state.withLock { ($0.held, $0.sent, $0.stored) }
         guard sent > stored else { return }
+        Failpoint.cursorStoring.reach()
         do {
             _ = try await Streams.mark(held.id, epoch: held.epoch, sent: sent, in: context.database)
+            Failpoint.cursorStored.reach()
             state.withLock { $0.stored = max($0.stored, sent) }
         } catch {
             // The cursor is only a hint: what it does not know is sent again, and counted once.

@@ -3,6 +3,7 @@
 import Foundation
 import Logging
 import NauraEvents
+import NauraFailpoints
 import NauraLedger
 import NauraPostgres
 import ServiceLifecycle
@@ -41,9 +42,11 @@ struct RunnerLoop: Service {
     private func work(slot: Int, wake: Signal) async {
         while !Task.isCancelled && !Task.isShuttingDownGracefully {
             do {
+                Failpoint.jobClaiming.reach()
                 let claimed = try await Jobs.claim(
                     kinds: kinds, owner: instance, leaseSeconds: settings.leaseSeconds, in: database)
                 if let claimed {
+                    Failpoint.jobClaimed.reach()
                     try await run(claimed)
                 } else {
                     try await waitForNext(wake)
@@ -107,9 +110,11 @@ struct RunnerLoop: Service {
             group.addTask { [settings, database] in
                 while true {
                     try await Task.sleep(for: .seconds(settings.leaseSeconds / 3))
+                    Failpoint.jobRenewing.reach()
                     do {
                         let isOurs = try await Jobs.renew(
                             lease.job, leaseSeconds: settings.leaseSeconds, progress: lease.progress, in: database)
+                        Failpoint.jobRenewed.reach()
                         guard isOurs || !lease.isOpen else {
                             throw LedgerError(.leaseLost, "job \(lease.job.id) (\(lease.job.kind))")
                         }
@@ -134,6 +139,7 @@ struct RunnerLoop: Service {
                 try await database.transaction { transaction in
                     try await Jobs.postpone(job, seconds: 0, isTry: false, in: transaction)
                     try await transaction.notify("naura_job", job.kind.rawValue)
+                    Failpoint.jobHandingBack.reach()
                 }
             }
             try await handing.value
@@ -145,6 +151,7 @@ struct RunnerLoop: Service {
             try await database.waitUntilAvailable()
             return try await database.transaction { transaction in
                 try await Jobs.postpone(job, seconds: 0.5, isTry: false, in: transaction)
+                Failpoint.jobPostponing.reach()
             }
         }
         metrics.count("naura_jobs_failed_total", ["kind": "\(job.kind)"])
@@ -153,6 +160,7 @@ struct RunnerLoop: Service {
             return try await database.transaction { transaction in
                 try await Jobs.postpone(
                     job, seconds: pow(2, Double(job.tries)), isTry: true, failure: "\(error)", in: transaction)
+                Failpoint.jobPostponing.reach()
             }
         }
         try await bury(job, after: error, logger: logger)
@@ -177,7 +185,9 @@ struct RunnerLoop: Service {
             }
             try await batch.flushShared()
             try await transaction.notify("naura_job", job.kind.rawValue)
+            Failpoint.jobFailing.reach()
         }
+        Failpoint.jobFailed.reach()
         metrics.count("naura_dead_letters_total", ["stage": "\(job.kind)", "code": code])
     }
 }

@@ -2,6 +2,7 @@
 
 import Logging
 import NauraEvents
+import NauraFailpoints
 import NauraKafka
 import NauraLedger
 import NauraPostgres
@@ -28,7 +29,9 @@ struct SharedRelay: Service {
             do {
                 if ContinuousClock.now - renewed > .seconds(leaseSeconds / 3) {
                     renewed = .now
+                    Failpoint.sharedLeasing.reach()
                     held = try await Streams.leaseShared(owner: instance, seconds: leaseSeconds, in: database)
+                    Failpoint.sharedLeased.reach()
                     cursors = Dictionary(uniqueKeysWithValues: held.map { ($0.id, $0.sent) })
                 }
                 for stream in held {
@@ -43,17 +46,22 @@ struct SharedRelay: Service {
             }
             await wake.waitWhileRunning()
         }
+        Failpoint.sharedReleasing.reach()
         try await Streams.releaseShared(owner: instance, in: database)
+        Failpoint.sharedReleased.reach()
     }
 
     private func send(_ stream: HeldStream, after cursor: inout Int) async throws {
         while true {
             let rows = try await Outbox.rows(of: stream.id, after: cursor, limit: 500, in: database)
             guard let last = rows.last else { return }
+            Failpoint.sharedSending.reach()
             try await producer.deliver(rows.map(\.event), logger: logger)
+            Failpoint.sharedAcknowledged.reach()
             cursor = last.number
             // Another may hold the stream by now; it sends from its own cursor, and readers count an event once.
             guard try await Streams.mark(stream.id, epoch: stream.epoch, sent: cursor, in: database) else { return }
+            Failpoint.sharedMarked.reach()
         }
     }
 }

@@ -4,6 +4,7 @@ import Configuration
 import Foundation
 import Logging
 import NauraEvents
+import NauraFailpoints
 import NauraKafka
 import NauraLedger
 import NauraPostgres
@@ -54,12 +55,15 @@ public struct WorkerContext: Sendable {
     /// Runs `body` in a transaction of its own, with what it emits and files written at its end: for work that no event
     /// and no job leads to, such as filing the first job of a calendar.
     public func transaction<R>(as origin: StageName, _ body: (borrowing Work) async throws -> R) async throws -> R {
-        try await database.transaction { transaction in
+        let result = try await database.transaction { transaction in
             let batch = Batch(transaction: transaction)
             let result = try await body(Work(batch, origin: origin, cause: nil))
             try await batch.flushShared()
+            Failpoint.filingWritten.reach()
             return result
         }
+        Failpoint.filed.reach()
+        return result
     }
 }
 
@@ -244,7 +248,9 @@ struct Registrar: Service {
         do {
             try await WorkerRegistry.prune(in: database)
             let days = try await Inbox.prune(in: database)
+            Failpoint.prunedInbox.reach()
             let rows = try await Outbox.prune(olderThanDays: 7, in: database)
+            Failpoint.prunedOutbox.reach()
             logger.info("pruned the ledger", metadata: ["inbox_days": "\(days.count)", "outbox_rows": "\(rows)"])
         } catch {
             logger.warning("the ledger could not be pruned; tried again in an hour", metadata: ["error": "\(error)"])

@@ -9,15 +9,19 @@ private let arrows: [String: (rooms: Set<String>, packages: Set<String>)] = [
     "NauraRules": ([], []),
     "NauraSchemas": ([], []),
     "NauraEvents": (["NauraSchemas"], ["Crypto"]),
-    "NauraPostgres": (["CLibPQ"], ["Logging"]),
+    "NauraFailpoints": ([], []),
+    "NauraPostgres": (["NauraFailpoints", "CLibPQ"], ["Logging"]),
     "NauraKafka": (["CRDKafka"], ["Logging"]),
-    "NauraLedger": (["NauraPostgres", "NauraEvents"], ["Crypto"]),
+    "NauraLedger": (["NauraFailpoints", "NauraPostgres", "NauraEvents"], ["Crypto"]),
     "NauraStage": (
-        ["NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents"],
+        ["NauraFailpoints", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents"],
         ["Logging", "Hummingbird", "ServiceLifecycle", "UnixSignals", "Configuration", "NIOCore", "HTTPTypes"]
     ),
     "NauraStore": (["NauraPostgres", "NauraRules"], []),
-    "NauraData": (["NauraRules"], ["Crypto", "AsyncHTTPClient", "NIOCore", "NIOHTTP1", "NIOFoundationCompat", "Yams"]),
+    "NauraData": (
+        ["NauraFailpoints", "NauraRules"],
+        ["Crypto", "AsyncHTTPClient", "NIOCore", "NIOHTTP1", "NIOFoundationCompat", "Yams"]
+    ),
     "NauraModels": (["CXGBoost", "NauraRules"], ["Crypto"]),
     "NauraServing": (
         ["NauraModels", "NauraStore", "NauraPostgres", "NauraData", "NauraEvents", "NauraRules"],
@@ -46,7 +50,7 @@ private let arrows: [String: (rooms: Set<String>, packages: Set<String>)] = [
 private let workerArrows: (rooms: Set<String>, packages: Set<String>) = (
     [
         "NauraStage", "NauraAPI", "NauraServing", "NauraData", "NauraModels", "NauraStore", "NauraLedger",
-        "NauraRules", "NauraEvents", "NauraPostgres",
+        "NauraRules", "NauraEvents", "NauraPostgres", "NauraFailpoints",
     ],
     ["Logging", "Configuration", "ServiceLifecycle", "AsyncHTTPClient", "NIOCore", "NIOHTTP1", "NIOFoundationCompat"]
 )

@@ -61,10 +61,22 @@ import Testing
             #expect(throws: DataFault.self) { try store.put(file: "\(folder)/nothing") }
             #expect(try files(below: folder).isEmpty)
             _ = try write("left behind", "writing/old", in: folder)
+            _ = try write("being written", "writing/\(try own(store))/mine", in: folder)
             #expect(try store.sweep(now: Date()) == 0)
+            #expect(try files(below: folder).count == 2)
+            // A folder that no process holds locked is a dead one's.
+            try FileManager.default.createDirectory(
+                atPath: "\(folder)/writing/dead", withIntermediateDirectories: true)
+            _ = try write("half", "writing/dead/part", in: folder)
+            #expect(try store.sweep(now: Date()) == 1)
+            #expect(unlink("\(try store.writingFolder())/mine") == 0)
             #expect(try store.sweep(now: Date().addingTimeInterval(90_000)) == 1)
             #expect(try files(below: folder).isEmpty)
         }
+    }
+
+    private func own(_ store: ArtifactStore) throws -> String {
+        URL(filePath: try store.writingFolder()).lastPathComponent
     }
 
     @Test("a package is named by its files' paths and bytes, and comes back whole")

@@ -4,6 +4,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NauraEvents
+import NauraFailpoints
 import NauraLedger
 import NauraRules
 import NauraStage
@@ -59,6 +60,7 @@ struct SendNotification: JobRunner {
                 ])
         case .webhook(let url): try await post(notification, to: url)
         }
+        Failpoint.notificationSent.reach()
         try await lease.settle { work in try await Notifications.markSent(notification.id, in: work.transaction) }
     }
 

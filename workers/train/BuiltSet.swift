@@ -18,7 +18,7 @@ extension TrainModel {
     func buildSet(_ request: FrozenRequest) async throws -> BuiltSet {
         let inputs = try inputs(of: request)
         // Beside the store's own half-written files, which are swept when a killed worker left them.
-        let (rows, moments) = (temporaryPath(), temporaryPath())
+        let (rows, moments) = (try temporaryPath(), try temporaryPath())
         defer { for path in [rows, moments] { unlink(path) } }
         let summary = try await write(request, inputs, rows: rows, moments: moments)
         let positive = try summary.positive(asked: request.model.label.positive)
@@ -58,5 +58,5 @@ extension TrainModel {
         return try ModelSignature.over(request.views.map(\.definition)).inputs
     }
 
-    private func temporaryPath() -> String { "\(artifacts.writingDirectory)/\(UUID().uuidString)" }
+    private func temporaryPath() throws -> String { "\(try artifacts.writingFolder())/\(UUID().uuidString)" }
 }

@@ -1,5 +1,6 @@
 // Folds reasons to train into at most one running training a model, and trains.
 
+import Foundation
 import NauraData
 import NauraEvents
 import NauraModels
@@ -11,6 +12,7 @@ import NauraStore
     static func main() async {
         await Worker.run("train") { context in
             let artifacts = try ArtifactStore(directory: context.configuration.artifacts)
+            try artifacts.sweep(now: Date())
             return WorkerParts()
                 .stage(FoldNewData())
                 .stage(FoldMergedCode())

@@ -39,7 +39,7 @@ struct ValidateSnapshot: JobRunner {
             lease.report("fetching \(snapshot.uri)")
             let file = try await DataSource.fetch(
                 uri: snapshot.uri, format: format, expectedSHA256: snapshot.expectedSHA256,
-                into: artifacts.writingDirectory)
+                into: try artifacts.writingFolder())
             defer { file.remove() }
             if try await isRepeated(file, snapshot, under: lease) { return }
             try await inspect(file, snapshot, dataset, knownUntil: knownUntil, format: format, under: lease)

@@ -1,4 +1,5 @@
 import Foundation
+import NauraData
 import NauraStore
 
 /// The last routes on disk, from which a gateway starts when the database is away.
@@ -32,7 +33,7 @@ struct RouteCache: Sendable {
         do {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            try encoder.encode(Content(routes: routes)).write(to: URL(fileURLWithPath: path), options: .atomic)
+            try DurableFile.replace(path, with: Array(encoder.encode(Content(routes: routes))))
         } catch {
             throw ServingError(.cache, "\(path) cannot be written", cause: error, isTransient: true)
         }
