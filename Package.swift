@@ -189,8 +189,8 @@ let package = Package(
                 "NauraStage", "NauraLedger", "NauraStore", "NauraServing", "NauraAPI", "NauraTestKit", "NauraModels",
                 "NauraData", asyncHTTPClient, nioCore, "NauraKafka", "NauraPostgres", "NauraEvents", "NauraRules",
                 "validate", "featurize", "schedule", "train", "promote", "rollout", "serve", "monitor", "notify",
-                "api", "probe-worker", log, lifecycle,
-            ], swiftSettings: strict),
+                "api", "probe-worker", log, lifecycle, crypto, nioHTTP1,
+            ], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "PipelineTests",
             dependencies: [

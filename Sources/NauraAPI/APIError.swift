@@ -24,6 +24,12 @@ public struct APIError: Error, CustomStringConvertible, HTTPResponseError {
         public static let unsupportedMediaType = Code(rawValue: "unsupported-media-type")
         /// The same idempotency key came with another body.
         public static let keyReused = Code(rawValue: "idempotency-key-reused")
+        /// A webhook's signature is missing or wrong.
+        public static let badSignature = Code(rawValue: "bad-signature")
+        /// What the route needs was not configured; the message says how to.
+        public static let notConfigured = Code(rawValue: "not-configured")
+        /// The body is longer than the route takes.
+        public static let tooLong = Code(rawValue: "too-long")
         /// A fault of Naura's own.
         public static let internalFault = Code(rawValue: "internal")
         /// The database is away.
@@ -54,7 +60,7 @@ public struct APIError: Error, CustomStringConvertible, HTTPResponseError {
     public func response(from request: Request, context: some RequestContext) throws -> Response {
         let body = Body(error: Body.Fault(code: code.rawValue, message: message))
         var response = try JSONAnswer.response(body, status: status)
-        if status == .unauthorized { response.headers[.wwwAuthenticate] = "Bearer realm=\"naura\"" }
+        if code == .unauthorized { response.headers[.wwwAuthenticate] = "Bearer realm=\"naura\"" }
         if isTransient { response.headers[.retryAfter] = "1" }
         return response
     }

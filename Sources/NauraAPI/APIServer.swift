@@ -14,11 +14,14 @@ public struct APIConfiguration: Sendable {
     public let port: Int
     /// What every request must carry; nil lets this machine's own programs in, and only them.
     public let token: AccessToken?
+    /// What the code host signs its webhooks with; nil keeps their route shut.
+    public let webhookSecret: WebhookSecret?
 
     /// - Throws: ``APIError`` when `host` can be reached from elsewhere and there is no token.
-    public init(host: String, port: Int, token: String?) throws {
+    public init(host: String, port: Int, token: String?, webhookSecret: WebhookSecret? = nil) throws {
         self.host = host
         self.port = port
+        self.webhookSecret = webhookSecret
         self.token = token.flatMap(AccessToken.init)
         if let reason = ListenPolicy.check(host: host, hasToken: self.token != nil) {
             throw APIError(.forbidden, .forbidden, reason)
@@ -26,7 +29,7 @@ public struct APIConfiguration: Sendable {
     }
 }
 
-/// The control plane's HTTP: the page, its live parts, the lists in JSON, and publishing.
+/// The control plane's HTTP: the page, its live parts, the lists in JSON, publishing and webhooks.
 public struct APIServer: Service {
     private let application: Application<RouterResponder<BasicRequestContext>>
 
@@ -40,6 +43,11 @@ public struct APIServer: Service {
         let live = LiveView(database: database, pages: pages, logger: logger)
         let router = Router()
         router.add(middleware: SecurityHeaders(contentSecurityPolicy: pages.contentSecurityPolicy))
+        // Before the guard: a middleware stands before the routes that are added after it.
+        let webhook = WebhookRoute(secret: configuration.webhookSecret, database: database, logger: logger)
+        router.group("/api/v1/webhooks").add(middleware: Faults(logger: logger)).post("github") { request, _ in
+            try await webhook.receive(request)
+        }
         router.add(middleware: AccessGuard(token: configuration.token))
         router.add(middleware: Faults(logger: logger))
         router.get("/") { _, _ in

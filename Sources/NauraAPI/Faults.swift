@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import Logging
+import NIOCore
 import NauraPostgres
 
 /// Turns what went wrong into an answer that a program can read: a lost database is 503, so that clients know to come
@@ -19,6 +20,9 @@ struct Faults<Context: RequestContext>: RouterMiddleware {
             throw APIError(.serviceUnavailable, .unavailable, "the database is away; try again in a moment")
         } catch let fault as HTTPError {
             throw APIError(fault.status, .badRequest, fault.body ?? sentence(fault.status, request))
+        } catch let fault as NIOTooManyBytesError {
+            let limit = fault.maxBytes.map { " \($0) bytes" } ?? " this address takes"
+            throw APIError(.contentTooLarge, .tooLong, "the body is longer than\(limit)")
         } catch is CancellationError {
             throw CancellationError()
         } catch {
@@ -31,7 +35,6 @@ struct Faults<Context: RequestContext>: RouterMiddleware {
     private func sentence(_ status: HTTPResponse.Status, _ request: Request) -> String {
         switch status {
         case .notFound: "there is nothing at \(request.method) \(request.uri.path)"
-        case .contentTooLarge: "the body is longer than \(PublishRoute.bodyBytesMax) bytes"
         default: status.reasonPhrase
         }
     }

@@ -87,12 +87,16 @@ struct PublishRoute: Sendable {
         let subject = try EventCatalogue.payload(of: type, body: body).subject
         let id: EventID
         if let key = headers[HTTPField.Name("idempotency-key")!], !key.isEmpty {
-            id = .derived(stage: "api", type: type, subject: subject, about: key)
+            // Not of the subject: the same key with another dataset is another body, and refused as such.
+            id = .derived(stage: "api", type: type, subject: "", about: key)
         } else {
             id = .random()
         }
+        let caller = headers[HTTPField.Name("traceparent")!].flatMap { Traceparent.isValid($0) ? $0 : nil }
         return EncodedEvent(
-            envelope: Envelope(id: id, type: type, source: Self.source, subject: subject, time: .now), body: body)
+            envelope: Envelope(
+                id: id, type: type, source: Self.source, subject: subject, time: .now,
+                traceparent: Traceparent.published(type, id, parent: caller, root: id)), body: body)
     }
 
     /// A whole event's payload is checked like a bare one: the client hears of a fault at once.

@@ -91,40 +91,6 @@ package final class Outgoing: Sendable {
     package var jobs: [JobRequest] { state.withLock { $0.jobs } }
 }
 
-/// W3C trace context, version 00.
-///
-/// Ids follow from what they name: a repetition says the same, and the kernel is not asked for random bytes, which
-/// cost a fifth of a worker's time at full speed.
-enum Traceparent {
-    /// The span that `span` names, in `parent`'s trace; where there is none or it is malformed, in the trace of `root`.
-    static func child(of parent: String?, root: EventID, span: String) -> String {
-        var text: [UInt8] = Array("00-".utf8)
-        text.reserveCapacity(55)
-        if let parent, parent.utf8.count == 55, parent.hasPrefix("00-") {
-            text += parent.utf8.dropFirst(3).prefix(32)
-        } else {
-            appendHex(hash(root.rawValue, 0xcbf2_9ce4_8422_2325), to: &text)
-            appendHex(hash(root.rawValue, 0x9ae1_6a3b_2f90_404f), to: &text)
-        }
-        text.append(UInt8(ascii: "-"))
-        appendHex(hash(span, 0xcbf2_9ce4_8422_2325), to: &text)
-        text += "-01".utf8
-        return String(decoding: text, as: UTF8.self)
-    }
-
-    /// FNV-1a over UTF-8, never 0, which the standard calls invalid.
-    private static func hash(_ text: String, _ start: UInt64) -> UInt64 {
-        var hash = start
-        for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        return max(hash, 1)
-    }
-
-    private static func appendHex(_ number: UInt64, to text: inout [UInt8]) {
-        for shift in stride(from: 60, through: 0, by: -4) { text.append(digits[Int((number >> UInt64(shift)) & 15)]) }
-    }
-    private static let digits = Array("0123456789abcdef".utf8)
-}
-
 extension Duration {
     /// In seconds, with fractions.
     var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }

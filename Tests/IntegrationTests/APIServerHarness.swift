@@ -14,41 +14,52 @@ struct RunningAPI: Sendable {
 
     /// Runs `body` against a server, and stops the server in order afterwards.
     static func with<R: Sendable>(
-        token: String? = nil, _ body: @Sendable @escaping (RunningAPI) async throws -> R
+        token: String? = nil, webhookSecret: String? = nil,
+        _ body: @Sendable @escaping (RunningAPI) async throws -> R
     ) async throws -> R {
         try await TestDatabase.with(connectionsMax: 8) { database in
-            let (ports, told) = AsyncStream.makeStream(of: Int.self)
-            var logger = Logger(label: "api-test")
-            logger.logLevel = .critical
-            let server = try APIServer(
-                configuration: APIConfiguration(host: "127.0.0.1", port: 0, token: token), database: database,
-                logger: logger, onRunning: { told.yield($0) })
-            let group = ServiceGroup(configuration: .init(services: [.init(service: server)], logger: logger))
-            return try await withThrowingTaskGroup(of: R?.self) { tasks in
-                tasks.addTask {
-                    try await group.run()
-                    told.finish()
-                    return nil
-                }
-                tasks.addTask {
-                    var iterator = ports.makeAsyncIterator()
-                    guard let port = await iterator.next() else { throw CancellationError() }
-                    let result: R
-                    do {
-                        result = try await body(
-                            RunningAPI(address: "http://127.0.0.1:\(port)", database: database))
-                    } catch {
-                        await group.triggerGracefulShutdown()
-                        throw error
-                    }
+            try await with(database, token: token, webhookSecret: webhookSecret, body)
+        }
+    }
+
+    /// The same over a database that the test has made itself.
+    static func with<R: Sendable>(
+        _ database: Database, token: String? = nil, webhookSecret: String? = nil,
+        _ body: @Sendable @escaping (RunningAPI) async throws -> R
+    ) async throws -> R {
+        let (ports, told) = AsyncStream.makeStream(of: Int.self)
+        var logger = Logger(label: "api-test")
+        logger.logLevel = .critical
+        let server = try APIServer(
+            configuration: APIConfiguration(
+                host: "127.0.0.1", port: 0, token: token, webhookSecret: webhookSecret.flatMap(WebhookSecret.init)),
+            database: database,
+            logger: logger, onRunning: { told.yield($0) })
+        let group = ServiceGroup(configuration: .init(services: [.init(service: server)], logger: logger))
+        return try await withThrowingTaskGroup(of: R?.self) { tasks in
+            tasks.addTask {
+                try await group.run()
+                told.finish()
+                return nil
+            }
+            tasks.addTask {
+                var iterator = ports.makeAsyncIterator()
+                guard let port = await iterator.next() else { throw CancellationError() }
+                let result: R
+                do {
+                    result = try await body(
+                        RunningAPI(address: "http://127.0.0.1:\(port)", database: database))
+                } catch {
                     await group.triggerGracefulShutdown()
-                    return result
+                    throw error
                 }
-                var result: R?
-                while let finished = try await tasks.next() { result = finished ?? result }
-                guard let result else { throw CancellationError() }
+                await group.triggerGracefulShutdown()
                 return result
             }
+            var result: R?
+            while let finished = try await tasks.next() { result = finished ?? result }
+            guard let result else { throw CancellationError() }
+            return result
         }
     }
 

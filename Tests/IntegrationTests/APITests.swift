@@ -76,6 +76,12 @@ struct APITests {
                 body: #"{"dataset":"customers","uri":"file:///data/other.csv"}"#)
             #expect(other.status == 422)
             #expect(try other.json(as: Refused.self).error.code == "idempotency-key-reused")
+            // A body about another dataset is another body, too.
+            let elsewhere = try await api.send(
+                "/api/v1/events/new-data", method: "POST", headers: headers,
+                body: #"{"dataset":"orders","uri":"file:///data/a.csv"}"#)
+            #expect(elsewhere.status == 422)
+            #expect(try elsewhere.json(as: Refused.self).error.message.contains("another body"))
             #expect(try await LedgerOverview.events(in: api.database).count == 1)
         }
     }

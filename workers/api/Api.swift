@@ -23,6 +23,8 @@ import NauraStage
     /// | --- | --- | --- |
     /// | `NAURA_API_PORT` | 0–65535; 0 takes a free one | 8080 |
     /// | `NAURA_HOST`, `NAURA_TOKEN` | as for every worker | `127.0.0.1`, none |
+    /// | `NAURA_WEBHOOK_SECRET` | text: what the code host signs its webhooks with | none: their route is shut |
+    /// | `NAURA_WEBHOOK_SECRET_FILE` | a file that holds it, instead | none |
     static func read(_ config: ConfigReader) throws -> APIConfiguration {
         let given = config.string(forKey: "api.port", default: "8080")
         guard let port = Int(given), (0...65_535).contains(port) else {
@@ -31,9 +33,25 @@ import NauraStage
         do {
             return try APIConfiguration(
                 host: config.string(forKey: "host", default: "127.0.0.1"), port: port,
-                token: config.string(forKey: "token", isSecret: true))
+                token: config.string(forKey: "token", isSecret: true), webhookSecret: try webhookSecret(config))
         } catch let refusal as APIError {
             throw ConfigurationFault(faults: [refusal.message])
+        }
+    }
+
+    private static func webhookSecret(_ config: ConfigReader) throws -> WebhookSecret? {
+        let text = config.string(forKey: "webhook.secret", isSecret: true).flatMap { $0.isEmpty ? nil : $0 }
+        let file = config.string(forKey: "webhook.secret.file").flatMap { $0.isEmpty ? nil : $0 }
+        guard let file else { return text.flatMap(WebhookSecret.init) }
+        guard text == nil else {
+            throw ConfigurationFault(faults: [
+                "NAURA_WEBHOOK_SECRET and NAURA_WEBHOOK_SECRET_FILE are both set; use one"
+            ])
+        }
+        do {
+            return try WebhookSecret(file: file)
+        } catch let refusal as APIError {
+            throw ConfigurationFault(faults: ["NAURA_WEBHOOK_SECRET_FILE: \(refusal.message)"])
         }
     }
 }

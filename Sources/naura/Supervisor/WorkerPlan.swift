@@ -56,7 +56,10 @@ struct WorkerPlan: Sendable {
         environment["NAURA_CACHE"] = "\(folder.cache)/\(instance)"
         environment["NAURA_API_URL"] = "http://127.0.0.1:\(try state.port("api"))"
         environment["NAURA_SERVE_URL"] = "http://127.0.0.1:\(try state.port("serve"))"
-        if program == "api" { environment["NAURA_API_PORT"] = String(try state.port(instance)) }
+        if program == "api" {
+            environment["NAURA_API_PORT"] = String(try state.port(instance))
+            for key in ["NAURA_WEBHOOK_SECRET", "NAURA_WEBHOOK_SECRET_FILE"] { environment[key] = inherited[key] }
+        }
         if program == "serve" { environment["NAURA_SERVE_PORT"] = String(try state.port(instance)) }
         for (key, value) in laptopTuning where environment[key] == nil { environment[key] = value }
         let launch = Launch(executable: executable, environment: environment, log: folder.log(instance))
