@@ -34,13 +34,18 @@ extension EncodedEvent {
     ) throws(EventFault) -> EncodedEvent {
         var attributes = EventAttributes()
         var contentType = ""
-        for (name, value) in headers {
-            let name = name.lowercased()
-            guard name == "content-type" || name.hasPrefix("ce_") else { continue }
+        for (given, value) in headers {
+            let name = given.utf8.allSatisfy { $0 < 0x41 || ($0 > 0x5A && $0 < 0x80) } ? given : given.lowercased()
+            let isContentType = name == "content-type"
+            guard isContentType || name.hasPrefix("ce_") else { continue }
             guard let text = String(validating: value, as: UTF8.self) else {
                 throw EventFault(.notAnEvent, "header `\(name)` is not UTF-8")
             }
-            if name == "content-type" { contentType = text.lowercased() } else { attributes[name.dropFirst(3)] = text }
+            if isContentType {
+                contentType = text == "application/json" ? text : text.lowercased()
+            } else {
+                attributes[name.dropFirst(3)] = text
+            }
         }
         if contentType.hasPrefix("application/cloudevents-batch") {
             throw EventFault(.notAnEvent, "a batch of events in one record is not accepted; send them one by one")

@@ -15,13 +15,15 @@ public struct EncodedEvent: Sendable, Equatable {
     /// - Throws: ``EventFault`` when the payload breaks its own schema, such as by a number that is not finite.
     public init<P: EventPayload>(_ payload: P, envelope: Envelope) throws(EventFault) {
         precondition(envelope.type == P.type, "a \(P.type) payload under an envelope of type \(envelope.type)")
-        let body: Data
-        do {
-            body = try CodableTimes.encoder.encode(payload)
-        } catch {
-            throw EventFault(.schemaViolation, "\(P.type) cannot be encoded: \(error)")
+        if let body = BodyEncoder.encode(payload) {
+            self.init(envelope: envelope, body: body)
+        } else {
+            do {
+                self.init(envelope: envelope, body: Array(try CodableTimes.encoder.encode(payload)))
+            } catch {
+                throw EventFault(.schemaViolation, "\(P.type) cannot be encoded: \(error)")
+            }
         }
-        self.init(envelope: envelope, body: Array(body))
         guard payload.isWellFormed else { throw EventSchema.fault(of: self.body, type: P.type) }
     }
 

@@ -16,6 +16,7 @@ public enum EventSchema {
     /// Decodes `body`.
     /// - Throws: ``EventFault`` naming the field at fault.
     static func decode<P: EventPayload>(_: P.Type, from body: [UInt8]) throws(EventFault) -> P {
+        if let payload = BodyDecoder.decode(P.self, from: body), payload.isWellFormed { return payload }
         let payload: P
         do {
             payload = try CodableTimes.decoder.decode(P.self, from: Data(body))

@@ -30,7 +30,7 @@ public enum EventLog {
             """
             select event_id, type, subject, source, time, cause_id, root_id, body from (
                 select event_id, type, subject, source, time, cause_id, root_id, body
-                from ledger.outbox where event_id = \(id)
+                from ledger.outbox join ledger.outbox_place(\(id)) using (stream_id, number)
                 union all
                 select event_id, type, subject, source, time, cause_id, root_id, body
                 from ledger.foreign_event where event_id = \(id)
@@ -45,10 +45,10 @@ public enum EventLog {
             """
             select event_id, type, subject, source, time, cause_id, root_id, body from (
                 select event_id, type, subject, source, time, cause_id, root_id, body, stream_id, number
-                from ledger.outbox where root_id = \(root) or event_id = \(root)
+                from ledger.outbox where root_id = \(root)
                 union all
                 select event_id, type, subject, source, time, cause_id, root_id, body, 0, 0
-                from ledger.foreign_event where root_id = \(root) or event_id = \(root)
+                from ledger.foreign_event where root_id = \(root)
             ) chain order by time, stream_id, number limit \(limit)
             """)
         return try rows.map(logged)

@@ -160,7 +160,8 @@ public enum LedgerOverview {
                 select * from (
                     select event_id, type, subject, source, time, cause_id, root_id, 0 from ledger.foreign_event e
                     where (\(type)::text is null or type = \(type))
-                    and not exists (select 1 from ledger.outbox o where o.event_id = e.event_id)
+                    and not exists (
+                        select 1 from ledger.outbox o where o.root_id = e.root_id and o.event_id = e.event_id)
                     order by received_at desc limit \(limit)) f
             ) latest order by time desc, number desc, event_id limit \(limit)
             """)
@@ -174,12 +175,13 @@ public enum LedgerOverview {
             """
             select event_id, type, subject, source, time, cause_id, root_id from (
                 select event_id, type, subject, source, time, cause_id, root_id, stream_id, number
-                from ledger.outbox where root_id = \(root) or event_id = \(root)
+                from ledger.outbox where root_id = \(root)
                 union all
                 select event_id, type, subject, source, time, cause_id, root_id, 0, 0
                 from ledger.foreign_event e
-                where (root_id = \(root) or event_id = \(root))
-                and not exists (select 1 from ledger.outbox o where o.event_id = e.event_id)
+                where root_id = \(root)
+                and not exists (
+                    select 1 from ledger.outbox o where o.root_id = e.root_id and o.event_id = e.event_id)
             ) chain where \(type)::text is null or type = \(type)
             order by time, stream_id, number limit \(limit)
             """)
@@ -191,7 +193,7 @@ public enum LedgerOverview {
         let row = try await database.query(
             """
             select event_id, type, source, subject, time, cause_id, root_id, traceparent, body
-            from ledger.outbox where event_id = \(id.rawValue) limit 1
+            from ledger.outbox join ledger.outbox_place(\(id.rawValue)) using (stream_id, number)
             """
         ).first
         return try row.map(Outbox.event)

@@ -140,7 +140,10 @@ public enum Publisher {
             _ = try await transaction.query(
                 "select pg_advisory_xact_lock(hashtextextended(\(event.envelope.id.rawValue), 7))")
             let known = try await transaction.first(
-                "select 1 as one from ledger.outbox where event_id = \(event.envelope.id.rawValue) limit 1")
+                """
+                select 1 as one from ledger.outbox
+                where root_id = \(event.envelope.rootID.rawValue) and event_id = \(event.envelope.id.rawValue) limit 1
+                """)
             guard known == nil else { return false }
             try await Outbox.append([event], in: transaction)
             Failpoint.publishWritten.reach()
