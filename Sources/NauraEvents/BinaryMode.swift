@@ -4,19 +4,18 @@ import Foundation
 extension EncodedEvent {
     /// The record's headers in binary mode; the record's value is ``body`` and its key the envelope's subject.
     public var headers: [(name: String, value: [UInt8])] {
-        var headers: [(name: String, value: [UInt8])] = [
-            ("content-type", Array("application/json".utf8)),
-            ("ce_specversion", Array("1.0".utf8)),
-            ("ce_id", Array(envelope.id.rawValue.utf8)),
-            ("ce_type", Array(envelope.type.rawValue.utf8)),
-            ("ce_source", Array(envelope.source.utf8)),
-            ("ce_subject", Array(envelope.subject.utf8)),
-            ("ce_time", Array(CodableTimes.string(from: envelope.time).utf8)),
-            ("ce_rootid", Array(envelope.rootID.rawValue.utf8)),
-        ]
-        if let entry = EventCatalogue.entry(for: envelope.type) {
-            headers.append(("ce_dataschema", Array(entry.dataSchema.utf8)))
-        }
+        var headers: [(name: String, value: [UInt8])] = []
+        headers.reserveCapacity(12)
+        headers.append(("content-type", Self.contentTypeBytes))
+        headers.append(("ce_specversion", Self.specversionBytes))
+        headers.append(("ce_id", Array(envelope.id.rawValue.utf8)))
+        let entry = EventCatalogue.entry(for: envelope.type)
+        headers.append(("ce_type", entry?.typeBytes ?? Array(envelope.type.rawValue.utf8)))
+        headers.append(("ce_source", Array(envelope.source.utf8)))
+        headers.append(("ce_subject", Array(envelope.subject.utf8)))
+        headers.append(("ce_time", Array(CodableTimes.string(from: envelope.time).utf8)))
+        headers.append(("ce_rootid", Array(envelope.rootID.rawValue.utf8)))
+        if let entry { headers.append(("ce_dataschema", entry.dataSchemaBytes)) }
         if let cause = envelope.causeID { headers.append(("ce_causeid", Array(cause.rawValue.utf8))) }
         if let trace = envelope.traceparent { headers.append(("ce_traceparent", Array(trace.utf8))) }
         for (name, value) in envelope.extensions.sorted(by: { $0.key < $1.key }) {
@@ -24,6 +23,10 @@ extension EncodedEvent {
         }
         return headers
     }
+
+    // The same in every record, so that each shares their bytes.
+    private static let contentTypeBytes = Array("application/json".utf8)
+    private static let specversionBytes = Array("1.0".utf8)
 
     /// Reads a record of `topic`, in binary or structured mode. The payload is not decoded yet.
     ///
@@ -44,7 +47,7 @@ extension EncodedEvent {
             if isContentType {
                 contentType = text == "application/json" ? text : text.lowercased()
             } else {
-                attributes[name.dropFirst(3)] = text
+                attributes.set(String(name.dropFirst(3)), text)
             }
         }
         if contentType.hasPrefix("application/cloudevents-batch") {
@@ -66,29 +69,53 @@ extension EncodedEvent {
 
 /// The attributes of an event under their CloudEvents names, before they are checked.
 struct EventAttributes {
-    private var values: [(name: Substring, text: String)] = []
+    private var specversion: String?
+    private var id: String?
+    private var type: String?
+    private var source: String?
+    private var subject: String?
+    private var time: String?
+    private var dataschema: String?
+    private var causeID: String?
+    private var rootID: String?
+    private var traceparent: String?
+    private var others: [(name: String, text: String)] = []
 
-    var isEmpty: Bool { values.isEmpty }
+    private(set) var isEmpty = true
 
-    subscript(name: Substring) -> String? {
-        get { values.first { $0.name == name }?.text }
-        set { if let newValue { values.append((name, newValue)) } }
+    /// Takes an attribute; of several with one name the first counts.
+    mutating func set(_ name: String, _ text: String) {
+        isEmpty = false
+        switch name {
+        case "specversion": specversion = specversion ?? text
+        case "id": id = id ?? text
+        case "type": type = type ?? text
+        case "source": source = source ?? text
+        case "subject": subject = subject ?? text
+        case "time": time = time ?? text
+        case "dataschema": dataschema = dataschema ?? text
+        case "causeid": causeID = causeID ?? text
+        case "rootid": rootID = rootID ?? text
+        case "traceparent": traceparent = traceparent ?? text
+        case "datacontenttype": break
+        default: if !others.contains(where: { $0.name == name }) { others.append((name, text)) }
+        }
     }
 
     /// The type, which must be the topic's and one that Naura knows.
     func checkedType(topic: String, spelling: String) throws(EventFault) -> EventType {
-        let version = try required("specversion", spelling: spelling)
+        let version = try required(specversion, "specversion", spelling)
         guard version == "1.0" else {
             throw EventFault(.notAnEvent, "\(spelling)specversion` is `\(version)`; 1.0 is spoken here")
         }
-        let type = EventType(try required("type", spelling: spelling))
+        let type = EventType(try required(self.type, "type", spelling))
         guard let entry = EventCatalogue.entry(for: type) else {
             throw EventFault(.unknownType, "\(spelling)type` is `\(type)`, which Naura does not know")
         }
         guard type.rawValue == topic else {
             throw EventFault(.unknownType, "\(spelling)type` is `\(type)`, but the topic is `\(topic)`")
         }
-        if let schema = self["dataschema"], schema.hasPrefix(EventCatalogue.dataSchemaPrefix),
+        if let schema = dataschema, schema.hasPrefix(EventCatalogue.dataSchemaPrefix),
             schema != entry.dataSchema
         {
             throw EventFault(
@@ -100,54 +127,56 @@ struct EventAttributes {
     func envelope(
         type: EventType, body: [UInt8], recordTime: Date, spelling: String
     ) throws(EventFault) -> Envelope {
-        let id = EventID(try required("id", spelling: spelling))
-        let source = try required("source", spelling: spelling)
+        let id = EventID(try required(self.id, "id", spelling))
+        let source = try required(self.source, "source", spelling)
         var time = recordTime
-        if let text = self["time"] {
+        if let text = self.time {
             guard let parsed = CodableTimes.date(from: text) else {
                 throw EventFault(.notAnEvent, "\(spelling)time` is `\(text)`, which is not an RFC 3339 time")
             }
             time = parsed
         }
         let subject: String
-        if let given = try optional("subject", spelling: spelling) {
+        if let given = try optional(self.subject, "subject", spelling) {
             subject = given
         } else {
             // Foreign publishers may leave it out; the payload says it as well.
             subject = try EventCatalogue.payload(of: type, body: body).subject
         }
         var extensions: [String: String] = [:]
-        for (name, _) in values where !Self.known.contains(name) {
-            extensions[String(name)] = try optional(name, spelling: spelling)
-        }
+        for (name, text) in others { extensions[name] = try optional(text, name, spelling) }
         return Envelope(
             id: id, type: type, source: source, subject: subject, time: time,
-            causeID: try optional("causeid", spelling: spelling).map(EventID.init(rawValue:)),
-            rootID: try optional("rootid", spelling: spelling).map(EventID.init(rawValue:)),
-            traceparent: try optional("traceparent", spelling: spelling), extensions: extensions)
+            causeID: try optional(causeID, "causeid", spelling).map(EventID.init(rawValue:)),
+            rootID: try optional(rootID, "rootid", spelling).map(EventID.init(rawValue:)),
+            traceparent: try optional(self.traceparent, "traceparent", spelling), extensions: extensions)
     }
 
     /// PostgreSQL's text has no NUL; an id of that kind could never be recorded, nor refused in the ledger.
-    private func optional(_ name: Substring, spelling: String) throws(EventFault) -> String? {
-        guard let text = self[name], !text.isEmpty else { return nil }
+    private func optional(
+        _ text: String?, _ name: String, _ spelling: String
+    ) throws(EventFault) -> String? {
+        guard let text, !text.isEmpty else { return nil }
         guard text.utf8.count <= 1_024 else {
             throw EventFault(.notAnEvent, "\(spelling)\(name)` is longer than 1,024 bytes")
         }
-        guard !text.utf8.contains(0) else {
+        guard !text.holdsNUL else {
             throw EventFault(.notAnEvent, "\(spelling)\(name)` contains a NUL character")
         }
         return text
     }
 
-    private func required(_ name: Substring, spelling: String) throws(EventFault) -> String {
-        guard let text = try optional(name, spelling: spelling) else {
+    private func required(_ text: String?, _ name: String, _ spelling: String) throws(EventFault) -> String {
+        guard let text = try optional(text, name, spelling) else {
             throw EventFault(.notAnEvent, "\(spelling)\(name)` is missing")
         }
         return text
     }
+}
 
-    private static let known: Set<Substring> = [
-        "specversion", "id", "type", "source", "subject", "time", "datacontenttype", "dataschema", "causeid", "rootid",
-        "traceparent",
-    ]
+extension String {
+    /// Whether U+0000 is among the characters.
+    var holdsNUL: Bool {
+        utf8.withContiguousStorageIfAvailable { $0.contains(0) } ?? utf8.contains(0)
+    }
 }

@@ -14,6 +14,9 @@ public enum EventCatalogue {
         public let consumers: [String]
         /// The Swift type's name.
         let payloadName: String
+        /// The type and the data schema as records hold them.
+        let typeBytes: [UInt8]
+        let dataSchemaBytes: [UInt8]
         let decode: @Sendable ([UInt8]) throws(EventFault) -> any EventPayload
 
         /// The file of the JSON Schema in `schemas/`.
@@ -21,7 +24,7 @@ public enum EventCatalogue {
         /// The file of the sample in `schemas/`.
         public var sampleFile: String { "\(type).v\(version).sample.json" }
         /// What the event's `dataschema` attribute says.
-        public var dataSchema: String { "\(EventCatalogue.dataSchemaPrefix)\(type):v\(version)" }
+        public let dataSchema: String
 
         init<P: EventPayload>(
             _ payload: P.Type, key: String, _ summary: String, from producers: [String], to consumers: [String]
@@ -33,6 +36,9 @@ public enum EventCatalogue {
             self.producers = producers
             self.consumers = consumers
             payloadName = String(describing: P.self)
+            dataSchema = "\(EventCatalogue.dataSchemaPrefix)\(P.type):v\(P.version)"
+            typeBytes = Array(P.type.rawValue.utf8)
+            dataSchemaBytes = Array(dataSchema.utf8)
             decode = { body throws(EventFault) in try EventSchema.decode(P.self, from: body) }
         }
     }

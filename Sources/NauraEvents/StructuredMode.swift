@@ -16,9 +16,9 @@ extension EncodedEvent {
         for (name, value) in members.sorted(by: { $0.key < $1.key }) where name != "data" && name != "data_base64" {
             switch value {
             case .null: continue
-            case .string(let text): attributes[Substring(name)] = text
-            case .integer(let number): attributes[Substring(name)] = String(number)
-            case .bool(let flag): attributes[Substring(name)] = String(flag)
+            case .string(let text): attributes.set(name, text)
+            case .integer(let number): attributes.set(name, String(number))
+            case .bool(let flag): attributes.set(name, String(flag))
             default:
                 throw EventFault(.notAnEvent, "attribute `\(name)`: expected text, found \(value.kind)")
             }

@@ -29,7 +29,9 @@ extension String: PostgresEncodable, PostgresArrayElement {
     public static var postgresType: PostgresType { .scalar(.text) }
     /// A text cannot hold the character NUL in PostgreSQL; such a statement fails and says so.
     public var postgresValue: PostgresValue {
-        utf8.contains(0) ? .invalid("a text with the character U+0000 cannot be stored") : .text(self)
+        // Over the bytes themselves: the view's own search is ten times slower.
+        let holdsNUL = utf8.withContiguousStorageIfAvailable { $0.contains(0) } ?? utf8.contains(0)
+        return holdsNUL ? .invalid("a text with the character U+0000 cannot be stored") : .text(self)
     }
 }
 

@@ -208,7 +208,7 @@ final class PartitionLoop: Sendable {
                 try await stage.handle(new, in: batch)
             }
             Failpoint.batchHandled.reach()
-            for item in items { try await file(item, fresh: &fresh, in: batch) }
+            for item in items where item.isRemarkable { try await file(item, fresh: &fresh, in: batch) }
             let said = try await relay.append(batch)
             Failpoint.batchWritten.reach()
             return said
@@ -285,6 +285,9 @@ enum Opened: Sendable {
     case dead(DeadLetterRow, InboxKey?, Envelope?)
 
     var event: OpenedEvent? { if case .event(let event, _) = self { event } else { nil } }
+
+    /// Whether there is more to it than being handled.
+    var isRemarkable: Bool { if case .event(_, isSuspect: false) = self { false } else { true } }
 
     var key: InboxKey? {
         switch self {
