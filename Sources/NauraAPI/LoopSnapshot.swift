@@ -36,7 +36,7 @@ struct LoopSnapshot: Sendable {
         async let jobs = LedgerOverview.jobs(limit: 50, in: database)
         async let models = Overview.models(versionsMax: 30, limit: 20, in: database)
         snapshot.projects = try await Overview.projects(in: database)
-        snapshot.deadLetters = try await LedgerOverview.deadLetters(limit: 6, in: database)
+        snapshot.deadLetters = try await DeadLetters.list(state: .open, limit: 6, in: database)
         snapshot.evaluations = try await Overview.evaluations(limit: 40, in: database)
         snapshot.serving = try await Overview.serving(in: database)
         snapshot.rollouts = try await Overview.rollouts(limit: 40, in: database)

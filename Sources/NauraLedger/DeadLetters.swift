@@ -66,10 +66,22 @@ extension DeadLetter {
     }
 }
 
+/// A dead letter that was filed, or opened again.
+public struct FiledLetter: Sendable, Equatable {
+    public let id: Int
+    /// How often it has failed for good, this time included.
+    public let failures: Int
+
+    /// What the event that tells of it is about: `subject` the first time; a failure after a redrive is news of its own.
+    public func about(_ subject: String) -> String { failures == 1 ? subject : "\(subject)#\(failures)" }
+}
+
 /// The dead letters.
 public enum DeadLetters {
-    /// Files `letter`. A failure already on file is not filed again: returns nil, else the new row's id.
-    public static func file(_ letter: DeadLetterRow, in transaction: Transaction) async throws -> Int? {
+    /// Files `letter`, or opens the one on file again when it was redriven meanwhile.
+    ///
+    /// Returns nil for a failure that is on file and was not redriven: a second delivery, which is no news.
+    public static func file(_ letter: DeadLetterRow, in transaction: Transaction) async throws -> FiledLetter? {
         let headers = Dictionary(
             letter.headers.map { header in
                 (
@@ -87,16 +99,24 @@ public enum DeadLetters {
                 \(letter.partition.map(Int.init))::int, \(letter.offset.map(Int.init)), \(letter.key),
                 \(json: headers), \(letter.body), \(letter.code), \(letter.message), \(letter.tries)::int,
                 \(letter.rootID?.rawValue))
-            on conflict (stage, fingerprint) do nothing
-            returning id
+            on conflict (stage, fingerprint) do update set
+                state = 'open', failures = ledger.dead_letter.failures + 1, failed_at = excluded.failed_at,
+                code = excluded.code, message = excluded.message, tries = excluded.tries,
+                partition = excluded.partition, record_offset = excluded.record_offset,
+                headers = excluded.headers, body = excluded.body
+            where ledger.dead_letter.state = 'redriven'
+            returning id, failures
             """)
-        return try row?.get("id")
+        return try row.map { FiledLetter(id: try $0.get("id"), failures: try $0.get("failures")) }
     }
 
-    /// How many dead letters `stage` has, or all stages together.
+    /// How many open dead letters `stage` has, or all stages together.
     public static func count(of stage: StageName? = nil, in database: Database) async throws -> Int {
         let row = try await database.query(
-            "select count(*)::bigint as n from ledger.dead_letter where \(stage?.rawValue)::text is null or stage = \(stage?.rawValue)"
+            """
+            select count(*)::bigint as n from ledger.dead_letter
+            where state = 'open' and (\(stage?.rawValue)::text is null or stage = \(stage?.rawValue))
+            """
         ).first
         return try row?.get("n") ?? 0
     }

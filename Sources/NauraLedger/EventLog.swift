@@ -78,11 +78,12 @@ public enum EventLog {
         }
     }
 
-    /// What of the events `ids` failed for good, as `stage: code: message`.
+    /// What of the events `ids` failed for good and was not redriven since, as `stage: code: message`.
     public static func failures(of ids: [String], in database: Database) async throws -> [String] {
         let rows = try await database.query(
             """
-            select stage, code, message from ledger.dead_letter where event_id = any(\(ids)) order by id limit 100
+            select stage, code, message from ledger.dead_letter
+            where event_id = any(\(ids)) and state <> 'redriven' order by id limit 100
             """)
         return try rows.map { row in
             let (stage, code) = (try row.get("stage", as: String.self), try row.get("code", as: String.self))

@@ -16,6 +16,12 @@ public struct LedgerError: Error, CustomStringConvertible {
         public static let unknownStream = Code(description: "unknown-stream")
         /// A lease was used after its job had been settled or given back.
         public static let leaseEnded = Code(description: "lease-ended")
+        /// No dead letter has this number.
+        public static let unknownLetter = Code(description: "unknown-letter")
+        /// The dead letter cannot be tried again; the message says what to do instead.
+        public static let notRedrivable = Code(description: "not-redrivable")
+        /// The dead letter is not open, so nothing is to be dropped.
+        public static let notDroppable = Code(description: "not-droppable")
     }
 
     public let code: Code

@@ -79,26 +79,6 @@ public struct JobRow: Codable, Sendable, Equatable {
     }
 }
 
-/// A dead letter as lists show it.
-public struct DeadLetterSummary: Codable, Sendable, Equatable {
-    public let id: Int
-    public let stage: String
-    public let topic: String?
-    public let eventID: String?
-    public let code: String
-    public let message: String
-    public let tries: Int
-    public let rootID: String?
-    public let failedAt: Date
-
-    private enum CodingKeys: String, CodingKey {
-        case id, stage, topic, code, message, tries
-        case eventID = "event_id"
-        case rootID = "root_id"
-        case failedAt = "failed_at"
-    }
-}
-
 /// Whether a server that Naura leans on is there.
 public struct ServerRow: Codable, Sendable, Equatable {
     /// `up`, or `unknown` when no worker has seen it yet.
@@ -255,21 +235,6 @@ public enum LedgerOverview {
                 tries: try row.get("tries"), dueAt: try row.get("due_at"), startedAt: try row.get("started_at"),
                 endedAt: try row.get("ended_at"), failure: try row.get("failure_message"),
                 rootID: try row.get("root_id"))
-        }
-    }
-
-    /// The latest `limit` dead letters, oldest first.
-    public static func deadLetters(limit: Int = 50, in database: Database) async throws -> [DeadLetterSummary] {
-        let rows = try await database.query(
-            """
-            select id, stage, topic, event_id, code, message, tries, root_id, failed_at
-            from ledger.dead_letter order by id desc limit \(limit)
-            """)
-        return try rows.reversed().map { row in
-            DeadLetterSummary(
-                id: try row.get("id"), stage: try row.get("stage"), topic: try row.get("topic"),
-                eventID: try row.get("event_id"), code: try row.get("code"), message: try row.get("message"),
-                tries: try row.get("tries"), rootID: try row.get("root_id"), failedAt: try row.get("failed_at"))
         }
     }
 

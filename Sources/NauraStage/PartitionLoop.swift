@@ -228,7 +228,7 @@ final class PartitionLoop: Sendable {
                 try await Attempts.forget(key, for: stage.name, in: batch.transaction)
                 guard fresh.remove(key.key) != nil else { return }
             }
-            guard try await DeadLetters.file(letter, in: batch.transaction) != nil else { return }
+            guard let filed = try await DeadLetters.file(letter, in: batch.transaction) else { return }
             Failpoint.deadLetterFiled.reach()
             context.metrics.count("naura_dead_letters_total", ["stage": "\(stage.name)", "code": letter.code])
             context.logger.error(
@@ -239,7 +239,8 @@ final class PartitionLoop: Sendable {
                 ])
             let work = Work(batch, origin: stage.name, cause: envelope)
             try await work.emit(
-                DeadLetter(letter), about: letter.eventID?.rawValue ?? "\(source.topicPartition) \(letter.offset ?? 0)")
+                DeadLetter(letter),
+                about: filed.about(letter.eventID?.rawValue ?? "\(source.topicPartition) \(letter.offset ?? 0)"))
         }
     }
 

@@ -180,8 +180,8 @@ struct RunnerLoop: Service {
         try await database.transaction { transaction in
             try await Jobs.fail(job, code: code, message: message, in: transaction)
             let batch = Batch(transaction: transaction)
-            if try await DeadLetters.file(letter, in: transaction) != nil {
-                try await Work(batch, of: job).emit(DeadLetter(letter))
+            if let filed = try await DeadLetters.file(letter, in: transaction) {
+                try await Work(batch, of: job).emit(DeadLetter(letter), about: filed.about(job.about))
             }
             try await batch.flushShared()
             try await transaction.notify("naura_job", job.kind.rawValue)

@@ -56,15 +56,15 @@ enum EventSummary {
         }
     }
 
-    /// `1 row`, `4,930 rows`.
-    static func counted(_ count: some BinaryInteger, _ noun: String) -> String {
+    /// `1 row`, `4,930 rows`; `plural` where it is not the noun with an s.
+    static func counted(_ count: some BinaryInteger, _ noun: String, _ plural: String? = nil) -> String {
         var digits = String(count)
         var place = digits.count - 3
         while place > 0 {
             digits.insert(",", at: digits.index(digits.startIndex, offsetBy: place))
             place -= 3
         }
-        return "\(digits) \(noun)\(count == 1 ? "" : "s")"
+        return "\(digits) \(count == 1 ? noun : plural ?? "\(noun)s")"
     }
 
     private static func why(_ payload: RetrainDue) -> String {

@@ -120,4 +120,7 @@ enum Moment {
         }
         return date
     }
+
+    /// `2026-03-01T00:00:00Z`: whole seconds, UTC.
+    static func text(_ date: Date) -> String { CodableTimes.string(from: date).prefix(19) + "Z" }
 }
