@@ -28,6 +28,7 @@ struct FailpointTests {
         "Sources/NauraStage/JobRunner.swift flushShared": "the end of a transaction whose opener has failpoints",
         "Sources/NauraStage/PartitionRelay.swift append": "the end of a transaction whose opener has failpoints",
         "Sources/NauraLedger/Outbox.swift publish": "part of the caller's transaction",
+        "Sources/NauraLedger/DeadLetterDecisions.swift redrive": "part of the caller's transaction",
         "Sources/NauraLedger/Streams.swift take": "its callers have failpoints on both sides",
         "Sources/NauraLedger/Inbox.swift prune": "its caller has a failpoint behind it; it is repeated within an hour",
         "Sources/NauraLedger/WorkerRegistry.swift observe": "its caller has a failpoint behind it",

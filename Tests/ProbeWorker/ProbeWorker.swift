@@ -49,6 +49,8 @@ struct Probe: Stage {
             let row = try await work.transaction.first(
                 "select count(*) as rows from ledger.inbox where stage = 'probe'")
             guard try row?.get("rows", as: Int.self) == 1 else { throw Rejection("the inbox row is missing") }
+        case "broken":
+            guard try await isRepaired(in: work.transaction) else { throw Rejection("number \(number) is broken") }
         case "sleep":
             try await Task.sleep(for: .milliseconds(number))
         case "job":
@@ -65,7 +67,12 @@ struct ProbeError: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Takes its time, then writes one row.
+/// Whether the test has written the row that repairs what is broken.
+private func isRepaired(in transaction: Transaction) async throws -> Bool {
+    try await transaction.first("select 1 as one from probe.effect where key = 'repaired'") != nil
+}
+
+/// Takes its time, then writes one row; of less than no time until a test has repaired it, it is refused.
 struct ProbeJob: JobRunner {
     struct Arguments: Codable, Sendable {
         let milliseconds: Int
@@ -78,6 +85,8 @@ struct ProbeJob: JobRunner {
         try await lease.transaction { work in
             try await work.transaction.execute(
                 "insert into probe.claim (job, instance) values (\(job.id), \(instance))")
+            guard job.arguments.milliseconds < 0 else { return }
+            guard try await isRepaired(in: work.transaction) else { throw Rejection("the job is broken") }
         }
         try await Task.sleep(for: .milliseconds(job.arguments.milliseconds))
         try await lease.settle { work in

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import NauraEvents
 import NauraLedger
 import NauraPostgres
 import NauraStore
