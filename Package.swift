@@ -172,7 +172,7 @@ let package = Package(
             name: "NauraPostgresTests", dependencies: ["NauraPostgres", "NauraTestKit"], swiftSettings: strict),
         .testTarget(name: "NauraKafkaTests", dependencies: ["NauraKafka", "NauraTestKit"], swiftSettings: strict),
         .testTarget(
-            name: "NauraDataTests", dependencies: ["NauraData", "NauraRules"],
+            name: "NauraDataTests", dependencies: ["NauraData", "NauraRules", "NauraSchemas"],
             swiftSettings: strict),
         .testTarget(
             name: "NauraModelsTests", dependencies: ["NauraModels", "NauraRules", "CXGBoost"],

@@ -10,27 +10,28 @@ extension EventID {
     public static func derived(stage: StageName, type: EventType, subject: String, about: String) -> EventID {
         var hash = SHA256()
         for part in [stage.rawValue, type.rawValue, subject, about] { hash.update(lengthPrefixed: part) }
-        return EventID(hash.finalize().prefix(16).hexDigits)
+        return hash.finalize().withUnsafeBytes { EventID($0.prefix(16).hexDigits) }
     }
 
     /// An id that no other event has, for what people and programs publish without naming it: 32 hex digits.
     public static func random() -> EventID {
-        withUnsafeBytes(of: UUID().uuid) { EventID($0.hexDigits) }
+        withUnsafeBytes(of: UUID().uuid) { EventID($0[...].hexDigits) }
     }
 }
 
-extension Sequence<UInt8> {
+extension Slice<UnsafeRawBufferPointer> {
     /// Two lower-case hex digits a byte.
     var hexDigits: String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        text.reserveCapacity(underestimatedCount * 2)
-        for byte in self {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
+        String(unsafeUninitializedCapacity: count * 2) { text in
+            for (index, byte) in enumerated() {
+                text[index * 2] = hexDigit(byte >> 4)
+                text[index * 2 + 1] = hexDigit(byte & 15)
+            }
+            return count * 2
         }
-        return String(decoding: text, as: UTF8.self)
     }
+
+    private func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x57 + value }
 }
 
 extension SHA256 {
