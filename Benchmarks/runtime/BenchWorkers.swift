@@ -38,6 +38,20 @@ struct SecondHop: Stage {
         let startedAt = Date()
         try await work.transaction.execute(
             "insert into bench.hop (number, hop, at) values (\(event.payload.model.rawValue), 2, \(startedAt))")
+        try await work.emit(
+            CodeMerged(
+                repository: event.payload.model.rawValue, commit: "0000000", ref: "refs/heads/main", paths: ["hop"]))
+    }
+}
+
+/// The end of the chain.
+struct ThirdHop: Stage {
+    static let name: StageName = "third-hop"
+
+    func handle(_ event: Event<CodeMerged>, in work: borrowing Work) async throws {
+        let startedAt = Date()
+        try await work.transaction.execute(
+            "insert into bench.hop (number, hop, at) values (\(event.payload.repository), 3, \(startedAt))")
     }
 }
 
@@ -48,6 +62,7 @@ enum BenchWorkers {
             switch role {
             case "first": WorkerParts().stage(FirstHop())
             case "second": WorkerParts().stage(SecondHop())
+            case "third": WorkerParts().stage(ThirdHop())
             default: WorkerParts().stage(CountLabels())
             }
         }

@@ -42,8 +42,8 @@ struct OutageTests {
         _ = try await member.collect(100)
         try broker.freeze()
         let sending = Task { try await sendPatiently((100..<200).map { message(topic, $0) }, by: producer) }
-        // Long enough for requests to be under way when it goes on.
-        try await Task.sleep(for: .seconds(3))
+        // Requests are under way when it goes on: their bytes lie unread at its sockets.
+        while try !hasUnreadBytes(at: broker.configuration.brokers) { try await Task.sleep(for: .milliseconds(20)) }
         try broker.thaw()
         try await sending.value
         await member.wait { Set($0.records.map { text($0.value) }).count == 200 }
@@ -99,6 +99,16 @@ struct OutageTests {
         try text.write(to: record, atomically: true, encoding: .utf8)
         try await broker.stop()
         try await stranger.stop()
+    }
+
+    /// Whether a socket of this machine that `address` (`127.0.0.1:PORT`) accepted holds bytes that nobody has read.
+    private func hasUnreadBytes(at address: String) throws -> Bool {
+        let port = try #require(address.split(separator: ":").last.flatMap { Int($0) })
+        let local = "0100007F:" + String(format: "%04X", port)
+        return try String(contentsOfFile: "/proc/net/tcp", encoding: .utf8).split(separator: "\n").contains { line in
+            let fields = line.split(separator: " ")
+            return fields.count > 4 && fields[1] == local && !fields[4].hasSuffix(":00000000")
+        }
     }
 
     private func sendPatiently(_ messages: [KafkaMessage], by producer: KafkaProducer) async throws {
