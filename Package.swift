@@ -159,7 +159,8 @@ let package = Package(
 
         // A worker that does what a test tells it, for the runtime's tests.
         .executableTarget(
-            name: "probe-worker", dependencies: ["NauraStage", "NauraLedger", "NauraPostgres", "NauraEvents"],
+            name: "probe-worker",
+            dependencies: ["NauraStage", "NauraLedger", "NauraPostgres", "NauraEvents", "NauraSchemas", log],
             path: "Tests/ProbeWorker", swiftSettings: strict, linkerSettings: linking),
 
         // Tests: units a room, one server, the composed system.
@@ -189,12 +190,13 @@ let package = Package(
                 "NauraStage", "NauraLedger", "NauraStore", "NauraServing", "NauraAPI", "NauraTestKit", "NauraModels",
                 "NauraData", asyncHTTPClient, nioCore, "NauraKafka", "NauraPostgres", "NauraEvents", "NauraRules",
                 "validate", "featurize", "schedule", "train", "promote", "rollout", "serve", "monitor", "notify",
-                "api", "probe-worker", log, lifecycle, crypto, nioHTTP1,
+                "api", "probe-worker", "NauraFailpoints", log, lifecycle, crypto, nioHTTP1,
             ], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "NauraTestKit", "NauraPostgres", "NauraStore", "NauraData", "NauraEvents", "NauraLedger",
+                "NauraTestKit", "NauraFailpoints", "NauraPostgres", "NauraStore", "NauraData", "NauraEvents",
+                "NauraLedger",
                 asyncHTTPClient,
                 log, "validate", "featurize", "schedule", "train", "promote", "rollout", "serve", "monitor", "notify",
                 "api",

@@ -18,7 +18,7 @@ struct SharedRelay: Service {
     let wakeups: Wakeups
     let logger: Logger
     /// A holder that is silent for so long has lost its streams. Renewed at a third of it.
-    var leaseSeconds = 6.0
+    let leaseSeconds: Double
 
     func run() async throws {
         let wake = wakeups.subscribe(to: ["naura_outbox"])

@@ -79,6 +79,9 @@ public enum Worker {
         _ name: String, channels: [String] = [], outlivesServers: Bool = false,
         _ build: @Sendable (WorkerContext) async throws -> WorkerParts
     ) async {
+        // Told to stop before it has begun, it holds nothing; and as a container's first process it would not even die.
+        // The service group takes the signal over.
+        signal(SIGTERM) { _ in _exit(0) }
         let config = ConfigReader(provider: EnvironmentVariablesProvider()).scoped(to: "naura")
         do {
             let configuration = try WorkerConfiguration(config)
@@ -145,7 +148,8 @@ public enum Worker {
                     wakeups: wakeups, onRewind: { [partitionService] in await partitionService?.retakeStreams() }))
             services.append(
                 SharedRelay(
-                    instance: instance, database: database, producer: producer, wakeups: wakeups, logger: logger))
+                    instance: instance, database: database, producer: producer, wakeups: wakeups, logger: logger,
+                    leaseSeconds: configuration.leaseSeconds))
         }
         if !parts.runners.isEmpty {
             services.append(
@@ -165,7 +169,8 @@ public enum Worker {
         services.append(
             Registrar(
                 name: name, instance: instance, host: host, pid: pid, database: database, wakeups: wakeups,
-                health: health, isDatabaseNeeded: !outlivesServers, logger: logger,
+                health: health, isDatabaseNeeded: !outlivesServers, pruneSeconds: configuration.pruneSeconds,
+                logger: logger,
                 address: { address.withLock { $0 } },
                 lag: { [partitionService] in Int(partitionService?.lag ?? 0) },
                 assignments: { [partitionService] in (partitionService?.partitions ?? []).map { "\($0)" }.sorted() }))
@@ -214,6 +219,7 @@ struct Registrar: Service {
     let health: Health
     /// Whether the worker is not ready while the database is away.
     let isDatabaseNeeded: Bool
+    let pruneSeconds: Int
     let logger: Logger
     let address: @Sendable () -> String?
     let lag: @Sendable () -> Int
@@ -224,7 +230,7 @@ struct Registrar: Service {
         var ticks = 0
         while !Task.isCancelled && !Task.isShuttingDownGracefully {
             await report(state: health.openFaults.isEmpty ? "running" : "starting")
-            if ticks % 3_600 == 60 { await prune() }
+            if ticks % pruneSeconds == min(60, pruneSeconds - 1) { await prune() }
             ticks += 1
             await wake.waitWhileRunning()
         }
@@ -253,7 +259,7 @@ struct Registrar: Service {
             Failpoint.prunedOutbox.reach()
             logger.info("pruned the ledger", metadata: ["inbox_days": "\(days.count)", "outbox_rows": "\(rows)"])
         } catch {
-            logger.warning("the ledger could not be pruned; tried again in an hour", metadata: ["error": "\(error)"])
+            logger.warning("the ledger could not be pruned; tried again later", metadata: ["error": "\(error)"])
         }
     }
 }

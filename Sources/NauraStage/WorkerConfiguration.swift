@@ -20,9 +20,10 @@ import NauraKafka
 /// | `NAURA_KAFKA_SESSION_TIMEOUT_MS` | 1000–300000 | 6000 |
 /// | `NAURA_KAFKA_PARTITIONS` | 1–1000: partitions of the topics that a worker makes | 4 |
 /// | `NAURA_DATABASE_CONNECTIONS` | 2–64 | 4 |
-/// | `NAURA_LEASE_SECONDS` | 1–3600: silence after which a job is another's | 6 |
+/// | `NAURA_LEASE_SECONDS` | 1–3600: silence after which a job, or a shared stream, is another's | 6 |
 /// | `NAURA_JOBS` | 1–64: jobs that a process does at once | 2 |
 /// | `NAURA_BATCH_EVENTS` | 1–1000 | 500 |
+/// | `NAURA_PRUNE_SECONDS` | 1–86400: how often what is past its retention is deleted | 3600 |
 public struct WorkerConfiguration: Sendable {
     public let databaseURL: String
     public let brokers: String
@@ -38,6 +39,7 @@ public struct WorkerConfiguration: Sendable {
     let leaseSeconds: Double
     let jobsMax: Int
     let batchEventsMax: Int
+    let pruneSeconds: Int
 
     /// Reads `config`, whose keys stand without the prefix `NAURA_`.
     /// - Throws: ``ConfigurationFault`` with every fault at once.
@@ -68,6 +70,7 @@ public struct WorkerConfiguration: Sendable {
         leaseSeconds = Double(number("lease.seconds", "NAURA_LEASE_SECONDS", 1...3_600, 6))
         jobsMax = number("jobs", "NAURA_JOBS", 1...64, 2)
         batchEventsMax = number("batch.events", "NAURA_BATCH_EVENTS", 1...1_000, 500)
+        pruneSeconds = number("prune.seconds", "NAURA_PRUNE_SECONDS", 1...86_400, 3_600)
         let level = config.string(forKey: "log.level", default: "info")
         if Logger.Level(rawValue: level) == nil {
             faults.append(

@@ -137,15 +137,16 @@ struct RuntimeHarness: Sendable {
         return try await broker.admin.committedOffsets(of: "naura-probe", topic: "new-data")[partition] ?? 0
     }
 
-    func count(_ table: String, _ condition: String = "true") async throws -> Int {
+    /// The rows of `table`, which may have a condition of its own.
+    func count(_ table: String, _ condition: String? = nil) async throws -> Int {
         let row = try await database.query(
-            Query(stringLiteral: "select count(*) as rows from \(table) where \(condition)")
+            Query(stringLiteral: "select count(*) as rows from \(table)\(condition.map { " where \($0)" } ?? "")")
         ).first
         return try row?.get("rows", as: Int.self) ?? -1
     }
 
     /// Waits until `table` has `rows` rows.
-    func waitFor(_ rows: Int, in table: String, _ condition: String = "true", within limit: Duration = .seconds(60))
+    func waitFor(_ rows: Int, in table: String, _ condition: String? = nil, within limit: Duration = .seconds(60))
         async throws -> Bool
     {
         try await eventually(within: limit) { try await count(table, condition) >= rows }

@@ -66,16 +66,26 @@ final class PipelineSystem: Sendable {
     /// Ends everything and removes what was made. Returns the exit codes of a polite end.
     @discardableResult
     func end() async throws -> [Int32] {
-        let all = processes.withLock { $0 }
+        let codes = await stop()
+        try await close()
+        return codes
+    }
+
+    /// `SIGTERM` to all. Returns the exit codes of a polite end.
+    func stop() async -> [Int32] {
         var codes: [Int32] = []
         await withTaskGroup(of: Int32.self) { group in
-            for process in all { group.addTask { await process.stop() } }
+            for process in running { group.addTask { await process.stop() } }
             for await code in group { codes.append(code) }
         }
+        return codes
+    }
+
+    /// Removes what was made.
+    func close() async throws {
         await database.close()
         await broker.end()
         try FileManager.default.removeItem(at: folder)
-        return codes
     }
 
     /// The last lines of every worker, for a failure's report.
@@ -86,7 +96,19 @@ final class PipelineSystem: Sendable {
         .joined(separator: "\n")
     }
 
-    private func launch(_ name: String, _ number: Int) throws -> WorkerProcess {
+    /// Starts the worker `name` instead of the instance `number` of it, which is killed if it runs.
+    func replace(_ name: String, _ number: Int, failpoint: String?) async throws -> WorkerProcess {
+        let index = (Self.workers.firstIndex(of: name) ?? 0) + number
+        await processes.withLock { $0[index] }.kill()
+        let successor = try launch(name, number, failpoint: failpoint)
+        processes.withLock { $0[index] = successor }
+        return successor
+    }
+
+    /// The processes as they are now.
+    var running: [WorkerProcess] { processes.withLock { $0 } }
+
+    private func launch(_ name: String, _ number: Int, failpoint: String? = nil) throws -> WorkerProcess {
         try WorkerProcess(
             name,
             environment: [
@@ -94,7 +116,7 @@ final class PipelineSystem: Sendable {
                 "NAURA_ARTIFACTS": folder.appending(path: "artifacts").path, "NAURA_LEASE_SECONDS": "2",
                 "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_FETCH_WAIT_MS": "25",
                 "NAURA_CACHE": folder.appending(path: "cache-\(name)-\(number)").path, "NAURA_SERVE_PORT": "0",
-                "NAURA_API_PORT": "0",
+                "NAURA_API_PORT": "0", "NAURA_FAILPOINT": failpoint ?? "",
             ])
     }
 

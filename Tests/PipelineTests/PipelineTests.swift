@@ -139,6 +139,10 @@ extension PipelineSystem {
             "chain",
             "select event_id || ' ' || coalesce(cause_id, '') as line from ledger.outbox where type in ('new-data', 'data-validated', 'features-ready') order by 1"
         ),
+        (
+            "notifications",
+            "select channel || ' ' || subject || ' ' || (sent_at is not null) as line from naura.notification order by 1"
+        ),
         ("dead letters", "select stage || ' ' || code || ' ' || message as line from ledger.dead_letter order by 1"),
     ]
 

@@ -23,9 +23,19 @@ struct SampleData {
                 timestamp: "event_time"))
         // A run of seconds: what `init` writes waits for two seconds of quiet after each file.
         let project = try String(contentsOfFile: written.projectFile, encoding: .utf8)
-        try project.replacing("quiet-period: 2s", with: "quiet-period: 500ms")
+        try
+            (project.replacing("quiet-period: 2s", with: "quiet-period: 500ms")
+            .replacing("    monitor:", with: "    notify: [people]\n    monitor:")
+            + "notify:\n  people: { kind: log }\n")
             .write(toFile: written.projectFile, atomically: true, encoding: .utf8)
         return SampleData(folder: folder, projectFile: written.projectFile, dataset: written.name, files: files)
+    }
+
+    /// A file that lacks a column: it is refused, and people are told.
+    func writeBroken() throws -> URL {
+        let file = folder.appending(path: "broken.csv")
+        try Data("id,event_time,distance,weight\nd1,2013-01-01T00:00:00Z,1,1\n".utf8).write(to: file)
+        return file
     }
 
     func remove() {

@@ -1,6 +1,6 @@
 // A worker for the runtime's own tests: it does, event by event, what the event's URI says, so that a test can have it
 // fail, wait, file jobs or trap at a chosen place. `probe-worker probe` handles and announces; `probe-worker sink`
-// counts what was announced.
+// counts what was announced; `publish` and `migrate` do what the command line does (ProbeClient.swift).
 
 import Foundation
 import NauraEvents
@@ -53,10 +53,10 @@ struct Probe: Stage {
             guard try await isRepaired(in: work.transaction) else { throw Rejection("number \(number) is broken") }
         case "sleep":
             try await Task.sleep(for: .milliseconds(number))
-        case "job":
+        case "job", "job-reject", "job-later", "job-flaky":
             try await work.file(
                 ProbeJob.kind, key: event.payload.dataset.rawValue, about: event.id.rawValue,
-                arguments: ProbeJob.Arguments(milliseconds: number))
+                arguments: ProbeJob.Arguments(milliseconds: number % 1_000_000, command: command))
         default:
             break
         }
@@ -76,6 +76,8 @@ private func isRepaired(in transaction: Transaction) async throws -> Bool {
 struct ProbeJob: JobRunner {
     struct Arguments: Codable, Sendable {
         let milliseconds: Int
+        /// `job-reject` fails for good, `job-later` gives the job back once, `job-flaky` fails once.
+        let command: String
     }
 
     static let kind: JobKind = "probe-job"
@@ -87,6 +89,13 @@ struct ProbeJob: JobRunner {
                 "insert into probe.claim (job, instance) values (\(job.id), \(instance))")
             guard job.arguments.milliseconds < 0 else { return }
             guard try await isRepaired(in: work.transaction) else { throw Rejection("the job is broken") }
+        }
+        switch job.arguments.command {
+        case "job-reject": throw Rejection("job \(job.about) is refused")
+        case "job-later" where Date().timeIntervalSince(job.filedAt) < 0.5:
+            return try await lease.postpone(.milliseconds(600))
+        case "job-flaky" where job.tries == 0: throw ProbeError(description: "the first try fails")
+        default: break
         }
         try await Task.sleep(for: .milliseconds(job.arguments.milliseconds))
         try await lease.settle { work in
@@ -112,8 +121,9 @@ struct Sink: Stage {
 }
 
 @main enum ProbeWorker {
-    static func main() async {
+    static func main() async throws {
         let role = CommandLine.arguments.last ?? "probe"
+        if let client = ProbeClient(rawValue: role) { return try await client.run() }
         await Worker.run(role) { context in
             switch role {
             case "sink": WorkerParts().stage(Sink())
