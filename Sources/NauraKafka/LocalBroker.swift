@@ -23,16 +23,21 @@ public struct LocalBroker: Sendable {
 
     private let directory: URL
     private let program: String
+    private let advertisedPort: Int?
     private let logger: Logger
 
     /// A broker whose state is kept in `directory`, which is made when missing.
     ///
-    /// - Parameter program: a path, or a name that is looked up in `PATH`.
+    /// - Parameters:
+    ///   - program: a path, or a name that is looked up in `PATH`.
+    ///   - advertisedPort: where clients are sent to, when that is not the broker itself but something before it.
     public init(
-        directory: URL, program: String = "tansu", logger: Logger = Logger(label: "naura.local-broker")
+        directory: URL, program: String = "tansu", advertisedPort: Int? = nil,
+        logger: Logger = Logger(label: "naura.local-broker")
     ) {
         self.directory = directory
         self.program = program
+        self.advertisedPort = advertisedPort
         self.logger = logger
     }
 
@@ -123,7 +128,8 @@ public struct LocalBroker: Sendable {
         }
         let pid = try ProcessIdentity.spawn(
             [
-                program, "broker", "--cluster-id", clusterID, "--listener-url", url, "--advertised-listener-url", url,
+                program, "broker", "--cluster-id", clusterID, "--listener-url", url, "--advertised-listener-url",
+                "tcp://127.0.0.1:\(advertisedPort ?? port)",
             ], log: logFile.path)
         guard let startedAt = ProcessIdentity.startTime(of: pid) else {
             throw KafkaError(.brokerProgram, "`\(program)` ended at once; see \(logFile.path)")

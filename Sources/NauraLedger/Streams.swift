@@ -99,11 +99,14 @@ public enum Streams {
     }
 
     /// Lets the shared streams of `owner` go, so that another need not wait for the lease to expire.
+    ///
+    /// Locks in the order in which they are leased: two workers, one ending and one renewing, else met in a deadlock.
     public static func releaseShared(owner: String, in database: Database) async throws {
         _ = try await database.update(
             """
             update ledger.stream set owner = null, lease_until = null
-            where name like 'shared/%' and owner = \(owner)
+            where id in (
+                select id from ledger.stream where name like 'shared/%' and owner = \(owner) order by id for update)
             """)
     }
 

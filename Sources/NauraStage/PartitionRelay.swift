@@ -130,7 +130,9 @@ final class PartitionRelay: Sendable {
     func release() async throws {
         let (held, sent) = state.withLock { ($0.held, $0.sent) }
         Failpoint.streamReleasing.reach()
-        try await Streams.release(held.id, epoch: held.epoch, sent: sent, in: context.database)
+        try await context.patiently {
+            try await Streams.release(held.id, epoch: held.epoch, sent: sent, in: context.database)
+        }
         Failpoint.streamReleased.reach()
     }
 

@@ -22,9 +22,11 @@ public final class TestBroker: Sendable {
     private let port: Int
 
     /// Starts a broker of one's own.
-    public init() async throws {
+    ///
+    /// - Parameter advertisedPort: where clients are sent to, when a proxy of the test's stands before the broker.
+    public init(advertisedPort: Int? = nil) async throws {
         let directory = try TestProcesses.folder().appending(path: "broker-\(UUID().uuidString.prefix(8))")
-        broker = LocalBroker(directory: directory)
+        broker = LocalBroker(directory: directory, advertisedPort: advertisedPort)
         brokers = try await broker.ensureRunning()
         port = Int(brokers.split(separator: ":")[1]) ?? 0
         if let pid = try broker.processID() { try TestProcesses.register(pid) }

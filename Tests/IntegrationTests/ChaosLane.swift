@@ -12,9 +12,18 @@ import NauraTestKit
 /// A process that died is followed by the next round's, armed anew: so each death is met by a successor that may die
 /// itself. What the deaths left is asked once, at the end: whatever was lost or doubled on the way still is.
 struct ChaosLane {
+    /// The ways in for its events.
+    enum Source {
+        case both
+        /// Only what went through the outbox survives a broker that comes back empty.
+        case outbox
+        /// The database may be away.
+        case broker
+    }
+
     private let harness: RuntimeHarness
-    /// Only what went through the outbox survives a broker that comes back empty.
-    private let usesOutboxOnly: Bool
+    private let source: Source
+    private let environment: [String: String]
     private var random: SeededRandom
     private var processes: [ChaosRound.Role: WorkerProcess] = [:]
     private var sent: [EncodedEvent] = []
@@ -23,9 +32,12 @@ struct ChaosLane {
     private(set) var problems: [String] = []
     private(set) var deaths = 0
 
-    init(_ harness: RuntimeHarness, usesOutboxOnly: Bool, random: SeededRandom) {
+    init(
+        _ harness: RuntimeHarness, source: Source = .both, environment: [String: String] = [:], random: SeededRandom
+    ) {
         self.harness = harness
-        self.usesOutboxOnly = usesOutboxOnly
+        self.source = source
+        self.environment = environment
         self.random = random
     }
 
@@ -62,7 +74,7 @@ struct ChaosLane {
         let deadline = ContinuousClock.now + .seconds(40)
         var isTold = false
         while process.isRunning, ContinuousClock.now < deadline {
-            try await sendSome(round)
+            try await sendSome(isLong: [.jobRenewing, .jobRenewed].contains(round.failpoint))
             if round.trigger == .stop, !isTold, try await holdsPartitions(process) {
                 Foundation.kill(process.pid, SIGTERM)
                 isTold = true
@@ -98,10 +110,20 @@ struct ChaosLane {
         if await again.exitCode() != 0 { problems.append("publishing again failed:\n\(again.log)") }
     }
 
+    /// Starts a probe and a sink where none runs.
+    mutating func begin() throws {
+        for role in [ChaosRound.Role.probe, .sink] where processes[role]?.isRunning != true {
+            processes[role] = try start(role)
+        }
+    }
+
+    /// The process that has the role now.
+    func process(_ role: ChaosRound.Role) -> WorkerProcess? { processes[role] }
+
     private func start(_ role: ChaosRound.Role, _ failpoint: String? = nil) throws -> WorkerProcess {
         var more = [
             "NAURA_KAFKA_SESSION_TIMEOUT_MS": "1000", "NAURA_LOG_LEVEL": "info", "NAURA_PRUNE_SECONDS": "1",
-        ]
+        ].merging(environment) { $1 }
         more["NAURA_FAILPOINT"] = failpoint
         return try harness.start(role.rawValue, more)
     }
@@ -117,9 +139,17 @@ struct ChaosLane {
 
     // MARK: - Load
 
+    /// So many pieces of load, one each 50 ms.
+    mutating func load(_ pieces: Int) async throws {
+        for _ in 0..<pieces {
+            try await sendSome()
+            // The pace of the load, not a wait for something.
+            try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
     /// New events, old ones once more, in no order; some straight to the broker, some through the outbox.
-    private mutating func sendSome(_ round: ChaosRound) async throws {
-        let isLong = [.jobRenewing, .jobRenewed].contains(round.failpoint)
+    mutating func sendSome(isLong: Bool = false) async throws {
         var events: [EncodedEvent] = []
         for _ in 0..<8 {
             let command = command(isLong: isLong)
@@ -132,10 +162,14 @@ struct ChaosLane {
         }
         for _ in 0..<3 { if let old = sent.randomElement(using: &random) { events.append(old) } }
         events.shuffle(using: &random)
-        if usesOutboxOnly || Bool.random(using: &random) {
-            try await harness.publish(Array(events.prefix(usesOutboxOnly ? events.count : 3)))
-            events = usesOutboxOnly ? [] : Array(events.dropFirst(3))
-        }
+        let published =
+            switch source {
+            case .both: Bool.random(using: &random) ? 3 : 0
+            case .outbox: events.count
+            case .broker: 0
+            }
+        try await harness.publish(Array(events.prefix(published)))
+        events.removeFirst(published)
         if !events.isEmpty { try await harness.send(events) }
     }
 
@@ -156,10 +190,13 @@ struct ChaosLane {
     // MARK: - The account
 
     /// Lets both processes come to the end, stops them, and compares what is there with what was sent.
-    mutating func settle() async throws {
-        for role in [ChaosRound.Role.probe, .sink] where processes[role]?.isRunning != true {
-            processes[role] = try start(role)
+    ///
+    /// - Parameter mayDie: whether a process that has ended by itself is as it should be.
+    mutating func settle(mayDie: Bool) async throws {
+        for (role, process) in processes where !process.isRunning && mayDie == false {
+            problems.append("\(role) ended by itself:\n\(process.log.suffix(2_000))")
         }
+        try begin()
         let (effects, jobs) = (expected["effect", default: 0], expected["job", default: 0])
         let isSettled = try await eventually(within: .seconds(120)) {
             guard try await harness.count("probe.sink") >= effects + jobs else { return false }

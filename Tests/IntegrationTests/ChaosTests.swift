@@ -60,9 +60,10 @@ struct ChaosTests {
     {
         var result = (0, [String]())
         try await RuntimeHarness.with { harness in
-            var lane = ChaosLane(harness, usesOutboxOnly: usesOutboxOnly, random: SeededRandom(seed: seed))
+            var lane = ChaosLane(
+                harness, source: usesOutboxOnly ? .outbox : .both, random: SeededRandom(seed: seed))
             for round in rounds { try await lane.play(round) }
-            try await lane.settle()
+            try await lane.settle(mayDie: true)
             result = (lane.deaths, lane.problems)
         }
         return result

@@ -19,11 +19,13 @@ struct RuntimeHarness: Sendable {
     }
 
     /// The same on a database that the test has made itself.
-    static func with(databaseURL url: String, _ body: (RuntimeHarness) async throws -> Void) async throws {
+    static func with(
+        databaseURL url: String, advertisedPort: Int? = nil, _ body: (RuntimeHarness) async throws -> Void
+    ) async throws {
         var logger = Logger(label: "naura.tests")
         logger.logLevel = .error
         let database = Database(url: url, connectionsMax: 4, applicationName: "naura test", logger: logger)
-        let broker = try await TestBroker()
+        let broker = try await TestBroker(advertisedPort: advertisedPort)
         let producer = try KafkaProducer(configuration: broker.configuration, logger: logger)
         let harness = RuntimeHarness(broker: broker, database: database, databaseURL: url, producer: producer)
         for statement in probeTables { try await database.update(Query(stringLiteral: statement)) }
