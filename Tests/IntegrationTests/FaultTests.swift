@@ -6,6 +6,7 @@ import Foundation
 import Logging
 import NIOCore
 import NauraEvents
+import NauraLedger
 import NauraPostgres
 import NauraTestKit
 import Testing
@@ -22,28 +23,54 @@ struct FaultTests {
 
     // MARK: - Zombies
 
-    @Test(
-        "A worker that was frozen in a transaction, and comes back after its partition has gone, is refused and counted"
-    )
+    @Test("A worker that was frozen with a batch open, and comes back after its partition has gone, writes nothing")
     func frozenPartition() async throws {
         try await RuntimeHarness.with { harness in
             let zombie = try await harness.startReady("probe", ["NAURA_FAILPOINT": "batch-opened=stop@3"])
-            for number in 0..<60 {
-                try await harness.send([try RuntimeHarness.event("ok", number)])
-                if zombie.log.contains("failpoint batch-opened") { break }
-            }
-            #expect(try await eventually { zombie.log.contains("failpoint batch-opened") })
-            try await harness.send((60..<120).map { try RuntimeHarness.event("ok", $0) })
+            let sent = try await sendUntilStopped(zombie, harness)
+            try await harness.send((sent..<sent + 60).map { try RuntimeHarness.event("ok", $0) })
             let successor = try harness.start()
-            #expect(try await harness.waitFor(1, in: "probe.effect", "number = 119"))
-            let before = try await harness.count("probe.effect")
+            #expect(try await harness.waitFor(sent + 60, in: "probe.effect"))
             zombie.thaw()
-            #expect(try await refused(by: zombie, "probe", harness) > 0, "\(zombie.log.suffix(3_000))")
-            #expect(try await harness.count("probe.effect") == before)
+            #expect(try await eventually { zombie.log.contains("\"lost\":\"true\"") })
+            try await harness.send((sent + 60..<sent + 120).map { try RuntimeHarness.event("ok", $0) })
+            #expect(try await harness.waitFor(sent + 120, in: "probe.effect"))
+            #expect(try await harness.count("probe.effect") == sent + 120)
             #expect(try await harness.repeated() == 0)
-            #expect(await successor.stop() == 0)
+            #expect(await successor.stop() == 0, "\(successor.log.suffix(3_000))")
             #expect(await zombie.stop() == 0, "\(zombie.log.suffix(3_000))")
         }
+    }
+
+    @Test("A batch that is committed after another has taken its stream is refused, and counted")
+    func refusedBatch() async throws {
+        try await RuntimeHarness.with { harness in
+            let zombie = try await harness.startReady("probe", ["NAURA_FAILPOINT": "batch-opened=stop@3"])
+            let sent = try await sendUntilStopped(zombie, harness)
+            // As a successor does, and before the group lets go of a frozen member.
+            for partition in 0..<Int32(4) {
+                _ = try await Streams.take(
+                    Streams.name(stage: "probe", topic: "new-data", partition: partition), owner: "another",
+                    in: harness.database)
+            }
+            zombie.thaw()
+            #expect(try await refused(by: zombie, "probe", harness) > 0, "\(zombie.log.suffix(3_000))")
+            // It takes the stream again, since its partition is its own, and goes on.
+            #expect(try await harness.waitFor(sent, in: "probe.effect"))
+            #expect(try await harness.repeated() == 0)
+            #expect(await zombie.stop() == 0, "\(zombie.log.suffix(3_000))")
+        }
+    }
+
+    /// Sends event after event until `worker` has frozen itself; says how many.
+    private func sendUntilStopped(_ worker: WorkerProcess, _ harness: RuntimeHarness) async throws -> Int {
+        var sent = 0
+        while sent < 200, !worker.log.contains("failpoint batch-opened") {
+            try await harness.send([try RuntimeHarness.event("ok", sent)])
+            sent += 1
+            _ = try await eventually(within: .milliseconds(100)) { worker.log.contains("failpoint batch-opened") }
+        }
+        return sent
     }
 
     @Test("A runner that was frozen past its lease settles nothing, and is counted")
