@@ -4,7 +4,7 @@ SWIFT_BUILD ?= swift build
 SOURCES := Package.swift Sources Tests workers schemas Plugins
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build release format lint test demo bench clean
+.PHONY: help bootstrap build release format lint test chaos demo bench clean
 
 help: ## this list
 	@printf 'make TARGET\n\n'
@@ -43,6 +43,14 @@ test: ## everything CI runs: install, lint, build, all tests
 twice = swift test --skip-build --disable-xctest $(1) || \
 	{ printf 'make: these tests failed and are run once more: %s\n' '$(1)' >&2; \
 	swift test --skip-build --disable-xctest $(1); }
+
+# Every failpoint with twenty seeds, in every worker; faults repeated; a database that stands still for a minute.
+chaos: bootstrap ## kill, freeze, cut and fill everything, for some forty minutes
+	$(SWIFT_BUILD) --build-tests
+	NAURA_CHAOS_SEEDS=20 NAURA_CHAOS_LANES=8 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.ChaosTests
+	NAURA_CHAOS_REPETITIONS=10 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.FaultTests
+	NAURA_CHAOS_EVENTS=200000 NAURA_CHAOS_HOLD_SECONDS=60 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.FaultLoadTests
+	NAURA_CHAOS_POINTS=40 NAURA_CHAOS_RUNS=5 swift test --skip-build --disable-xctest --no-parallel --filter PipelineTests.PipelineChaosTests
 
 demo: release ## the story, told on the terminal; EXIT=1 ends by itself and leaves .naura/demo-report.json
 	.build/release/naura demo $(if $(EXIT),--exit)

@@ -1,5 +1,4 @@
-// A database that stands still under load, a disk that is full, a clock that is wrong, and workers that are replaced one
-// after another.
+// A database that stands still under load, a disk that is full, and workers that are replaced one after another.
 
 import Foundation
 import Logging
@@ -224,29 +223,6 @@ struct FaultLoadTests {
         process.waitUntilExit()
         guard process.terminationStatus == 0 else {
             throw HarnessError(description: "\(program) \(arguments) ended with \(process.terminationStatus)")
-        }
-    }
-
-    // MARK: - The clock
-
-    private static let fakeClock = [
-        "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-    ].first { FileManager.default.fileExists(atPath: $0) }
-
-    @Test(
-        "Workers whose clocks are an hour off, one behind and one ahead, change nothing in the outcome",
-        .enabled(if: fakeClock != nil, "needs libfaketime"), arguments: ["-1h", "+1h"])
-    func clocks(offset: String) async throws {
-        try await RuntimeHarness.with { harness in
-            var lane = ChaosLane(
-                harness,
-                environment: [
-                    "LD_PRELOAD": Self.fakeClock ?? "", "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                ], random: SeededRandom(seed: 2))
-            try lane.begin()
-            try await lane.load(30)
-            try await lane.settle(mayDie: false)
-            for problem in lane.problems { Issue.record("\(problem)") }
         }
     }
 }

@@ -133,22 +133,6 @@ struct FaultTests {
         }
     }
 
-    @Test("A broker that dies and comes back empty, again and again under load, is refilled each time")
-    func brokerAgainAndAgain() async throws {
-        try await RuntimeHarness.with { harness in
-            var lane = ChaosLane(harness, source: .outbox, random: SeededRandom(seed: Self.seed))
-            try lane.begin()
-            for _ in 0..<Self.repetitions {
-                try await lane.load(15)
-                try await harness.broker.kill()
-                try await lane.load(5)
-                try await harness.broker.restartEmpty()
-            }
-            try await lane.load(10)
-            try await Self.account(&lane)
-        }
-    }
-
     // MARK: - Connections
 
     @Test("Connections to the database that are cut in mid-answer, delayed and dropped cost nothing but time")
