@@ -3,37 +3,70 @@ import Foundation
 
 /// What CloudEvents says about an event, beside its body.
 public struct Envelope: Sendable, Equatable {
-    public let id: EventID
-    public let type: EventType
+    /// Behind one reference: an envelope is handed on some twenty times, and nine fields would be counted each time.
+    private final class Fields: Sendable {
+        let id: EventID
+        let type: EventType
+        let source: String
+        let subject: String
+        let time: Date
+        let causeID: EventID?
+        let rootID: EventID
+        let traceparent: String?
+        let extensions: [String: String]
+
+        init(
+            id: EventID, type: EventType, source: String, subject: String, time: Date, causeID: EventID?,
+            rootID: EventID, traceparent: String?, extensions: [String: String]
+        ) {
+            self.id = id
+            self.type = type
+            self.source = source
+            self.subject = subject
+            self.time = time
+            self.causeID = causeID
+            self.rootID = rootID
+            self.traceparent = traceparent
+            self.extensions = extensions
+        }
+    }
+
+    private let fields: Fields
+
+    public var id: EventID { fields.id }
+    public var type: EventType { fields.type }
     /// Who said it; Naura's own begin with `/naura/`.
-    public let source: String
+    public var source: String { fields.source }
     /// The Kafka key.
-    public let subject: String
+    public var subject: String { fields.subject }
     /// When it happened, to the microsecond; the record's timestamp where the event has no time of its own.
-    public let time: Date
+    public var time: Date { fields.time }
     /// The event that led to this one.
-    public let causeID: EventID?
+    public var causeID: EventID? { fields.causeID }
     /// The first event of the chain; an event without a cause is its own root.
-    public let rootID: EventID
+    public var rootID: EventID { fields.rootID }
     /// W3C trace context of whoever said it.
-    public let traceparent: String?
+    public var traceparent: String? { fields.traceparent }
     /// Further CloudEvents extensions, by lower-case name.
-    public let extensions: [String: String]
+    public var extensions: [String: String] { fields.extensions }
 
     /// - Parameter rootID: nil when the event begins a chain.
     public init(
         id: EventID, type: EventType, source: String, subject: String, time: Date, causeID: EventID? = nil,
         rootID: EventID? = nil, traceparent: String? = nil, extensions: [String: String] = [:]
     ) {
-        self.id = id
-        self.type = type
-        self.source = source
-        self.subject = subject
-        self.time = time
-        self.causeID = causeID
-        self.rootID = rootID ?? id
-        self.traceparent = traceparent
-        self.extensions = extensions
+        fields = Fields(
+            id: id, type: type, source: source, subject: subject, time: time, causeID: causeID,
+            rootID: rootID ?? id, traceparent: traceparent, extensions: extensions)
+    }
+
+    public static func == (left: Envelope, right: Envelope) -> Bool {
+        let (left, right) = (left.fields, right.fields)
+        return left === right
+            || left.id == right.id && left.type == right.type && left.source == right.source
+                && left.subject == right.subject && left.time == right.time && left.causeID == right.causeID
+                && left.rootID == right.rootID && left.traceparent == right.traceparent
+                && left.extensions == right.extensions
     }
 
     /// What the sources of Naura's own events begin with.

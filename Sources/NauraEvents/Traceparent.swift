@@ -21,7 +21,7 @@ public enum Traceparent {
 
     /// The span under which the event `id` of `type` is published.
     public static func published(_ type: EventType, _ id: EventID, parent: String?, root: EventID) -> String {
-        child(of: parent, root: root, span: "\(type) \(id)")
+        child(of: parent, root: root, span: type.rawValue + " " + id.rawValue)
     }
 
     /// Whether a trace can be read off `text`: 55 bytes that begin like version 00. Cheap, for every event is asked.

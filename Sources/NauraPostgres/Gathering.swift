@@ -30,9 +30,13 @@ struct Gathering {
     private var open: [Int: Open] = [:]
     private var groupOfStatement: [String: Int] = [:]
     private var lastGroupOfTable: [String: Int] = [:]
+    /// The group of the statement before.
+    private var latest: Int?
 
     init(_ queue: [Query], templates: inout InsertTemplates) {
         for (index, query) in queue.enumerated() {
+            // Mostly the text is the one before, and comparing costs less than looking it up twice.
+            if index > 0, query.sql == queue[index - 1].sql, let at = latest, join(index, query, group: at) { continue }
             guard let template = templates.template(of: query.sql) else {
                 closeAll()
                 groups.append(.single(index))
@@ -44,19 +48,29 @@ struct Gathering {
     }
 
     private mutating func add(_ index: Int, _ query: Query, _ template: InsertTemplate) {
-        let size = query.size
-        if let at = groupOfStatement[query.sql], lastGroupOfTable[template.table] == at, let group = open[at],
-            group.rows.count < Self.rowsMax, group.bytes + size < Self.bytesMax, Self.haveTypes(query, group.types)
-        {
-            open[at]!.rows.append(index)
-            open[at]!.bytes += size
+        if let at = groupOfStatement[query.sql], lastGroupOfTable[template.table] == at, join(index, query, group: at) {
+            latest = at
             return
         }
         let at = groups.count
         groups.append(.single(index))
-        open[at] = Open(template: template, types: query.binds.map(\.type), rows: [index], bytes: size)
+        open[at] = Open(template: template, types: query.binds.map(\.type), rows: [index], bytes: query.size)
         groupOfStatement[query.sql] = at
         lastGroupOfTable[template.table] = at
+        latest = at
+    }
+
+    /// Adds a row to an open group; false when it does not fit.
+    private mutating func join(_ index: Int, _ query: Query, group at: Int) -> Bool {
+        guard let place = open.index(forKey: at) else { return false }
+        let size = query.size
+        guard open.values[place].rows.count < Self.rowsMax, open.values[place].bytes + size < Self.bytesMax,
+            Self.haveTypes(query, open.values[place].types)
+        else { return false }
+        // In place: a copy of the group would have its list copied at every row.
+        open.values[place].rows.append(index)
+        open.values[place].bytes += size
+        return true
     }
 
     private static func haveTypes(_ query: Query, _ types: [PostgresType]) -> Bool {
@@ -70,6 +84,7 @@ struct Gathering {
             groups[at] = .gathered(sql: group.template.gathered(types: group.types), rows: group.rows)
             isGathered = true
         }
+        latest = nil
         open.removeAll(keepingCapacity: true)
         groupOfStatement.removeAll(keepingCapacity: true)
         lastGroupOfTable.removeAll(keepingCapacity: true)
