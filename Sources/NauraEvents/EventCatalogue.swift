@@ -56,7 +56,7 @@ public enum EventCatalogue {
             from: ["validate"], to: ["featurize"]),
         Entry(
             DataRejected.self, key: "dataset", "A snapshot could not be read, or breaks its contract.",
-            from: ["validate"], to: ["notify"]),
+            from: ["validate", "featurize"], to: ["notify"]),
         Entry(
             FeaturesReady.self, key: "dataset", "Feature rows of a snapshot can be read.", from: ["featurize"],
             to: ["train"]),

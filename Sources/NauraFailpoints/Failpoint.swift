@@ -53,6 +53,8 @@ public enum Failpoint: String, CaseIterable, Sendable {
     case jobPostponed = "job-postponed"
     case jobFailing = "job-failing"
     case jobFailed = "job-failed"
+    case jobCancelling = "job-cancelling"
+    case jobCancelled = "job-cancelled"
     case jobHandingBack = "job-handing-back"
     // Ways in, and the tables themselves.
     case publishWritten = "publish-written"

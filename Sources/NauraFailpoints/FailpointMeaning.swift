@@ -44,6 +44,8 @@ extension Failpoint {
         case .jobPostponed: "the job has its new due time"
         case .jobFailing: "the failure and its dead letter are written, not committed"
         case .jobFailed: "the job has failed for good; its dead letter is not announced"
+        case .jobCancelling: "a person's cancelling and what it gives up are written, not committed"
+        case .jobCancelled: "the job has ended as cancelled"
         case .jobHandingBack: "the worker ends; its job counts as running"
         case .publishWritten: "a client's event is written, not committed"
         case .published: "a client's event is committed; the client does not know"

@@ -94,6 +94,15 @@ public struct PromotionJudgement: Codable, Sendable, Equatable {
     public var bootstrapSeed: Int
 }
 
+extension PromotionJudgement {
+    /// The judgement of a candidate that could not even be scored.
+    public static func unjudged(_ reason: String) -> PromotionJudgement {
+        PromotionJudgement(
+            verdict: .cannotJudge, reason: reason, decisive: nil, comparedWith: "nothing", comparisons: [], best: nil,
+            slices: [], rows: 0, entities: 0, positiveEntities: 0, negativeEntities: 0, bootstrapSeed: 0)
+    }
+}
+
 /// Whether a trained version may face traffic.
 ///
 /// Promoted when, with 95 % confidence, it is not worse than the champion by more than the margin, nor than the best

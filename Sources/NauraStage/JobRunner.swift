@@ -13,6 +13,9 @@ public protocol JobRunner: Sendable {
 
     static var kind: JobKind { get }
 
+    /// How long a try may take, and how often it is made; ``JobPolicy/usual`` unless told.
+    static var policy: JobPolicy { get }
+
     /// Does `job` and settles it through `lease`, or gives it back by ``Lease/postpone(_:)``.
     ///
     /// May be called again for the same job, after a crash at any moment; the files and rows of an earlier attempt may
@@ -20,6 +23,16 @@ public protocol JobRunner: Sendable {
     /// - Throws: ``Rejection`` when no retry can help: the job fails, a dead letter says why, the next job of the key
     ///   goes on. Any other error gives the job back, to be tried again later.
     func run(_ job: Job<Arguments>, under lease: Lease) async throws
+
+    /// Settles what the job answered for, when it ends without having been done: it failed for good, or a person has
+    /// cancelled it. In the transaction that ends the job, so nobody waits for ever for what will not come.
+    func abandon(_ job: Job<Arguments>, because failure: JobFailure, in work: borrowing Work) async throws
+}
+
+extension JobRunner {
+    public static var policy: JobPolicy { .usual }
+
+    public func abandon(_ job: Job<Arguments>, because failure: JobFailure, in work: borrowing Work) async throws {}
 }
 
 /// A job as its runner sees it.
@@ -117,26 +130,36 @@ extension Batch {
 /// A runner as the runner loop sees it.
 package protocol RunnerHandling: Sendable {
     var kind: JobKind { get }
+    var policy: JobPolicy { get }
     func run(_ job: ClaimedJob, under lease: Lease) async throws
+    func abandon(_ job: ClaimedJob, because failure: JobFailure, in work: borrowing Work) async throws
 }
 
 package struct RunnerBox<R: JobRunner>: RunnerHandling {
     let runner: R
     package var kind: JobKind { R.kind }
+    package var policy: JobPolicy { R.policy }
 
     package init(runner: R) { self.runner = runner }
 
     package func run(_ job: ClaimedJob, under lease: Lease) async throws {
-        let arguments: R.Arguments
+        let typed: Job<R.Arguments>
         do {
-            arguments = try JSONDecoder().decode(R.Arguments.self, from: Data(job.arguments.utf8))
+            typed = try self.typed(job)
         } catch {
             throw Rejection("the arguments of job \(job.id) cannot be read: \(error)", code: "bad-arguments")
         }
-        try await runner.run(
-            Job(
-                id: job.id, key: job.key, about: job.about, arguments: arguments, causeID: job.causeID,
-                rootID: job.rootID, tries: job.tries, filedAt: job.filedAt),
-            under: lease)
+        try await runner.run(typed, under: lease)
+    }
+
+    package func abandon(_ job: ClaimedJob, because failure: JobFailure, in work: borrowing Work) async throws {
+        try await runner.abandon(typed(job), because: failure, in: work)
+    }
+
+    private func typed(_ job: ClaimedJob) throws -> Job<R.Arguments> {
+        Job(
+            id: job.id, key: job.key, about: job.about,
+            arguments: try JSONDecoder().decode(R.Arguments.self, from: Data(job.arguments.utf8)),
+            causeID: job.causeID, rootID: job.rootID, tries: job.tries, filedAt: job.filedAt)
     }
 }

@@ -27,6 +27,9 @@ public final class Wakeups: Service {
         return signal
     }
 
+    /// Ends a subscription.
+    func unsubscribe(_ signal: Signal) { subscribers.withLock { $0.removeAll { $0.signal === signal } } }
+
     public func run() async throws {
         for await notice in database.listen(channels).cancelOnGracefulShutdown() {
             let signals = subscribers.withLock { subscribers in

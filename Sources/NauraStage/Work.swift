@@ -16,6 +16,8 @@ public struct Work: ~Copyable {
     private let causeID: EventID?
     private let rootID: EventID?
     private let traceparent: String?
+    /// The team of the job that is being done: what it files is on the same account.
+    private let team: String?
     private let outgoing: Outgoing
 
     init(_ batch: Batch, origin: StageName, cause: Envelope?) {
@@ -27,6 +29,7 @@ public struct Work: ~Copyable {
         causeID = cause?.id
         rootID = cause?.rootID
         traceparent = cause?.traceparent
+        team = nil
     }
 
     init(_ batch: Batch, of job: ClaimedJob) {
@@ -38,6 +41,7 @@ public struct Work: ~Copyable {
         causeID = job.causeID
         rootID = job.rootID
         traceparent = job.traceparent
+        team = job.team
     }
 
     /// Announces `payload`. It reaches Kafka only if this transaction commits.
@@ -64,10 +68,12 @@ public struct Work: ~Copyable {
     /// Files a job, which a lease runner does after this transaction has committed, and `delay` later.
     ///
     /// Jobs of one kind and `key` run one at a time, in the order in which they were filed.
+    /// - Parameter team: whose share of the slots the job uses, such as its project; nil: that of the job being done,
+    ///   else its key's own.
     public func file(
         _ kind: JobKind, key: String, about: String, arguments: some Encodable & Sendable,
-        after delay: Duration = .zero,
-        priority: Int = 0, policy: FilePolicy = .keep
+        after delay: Duration = .zero, priority: JobPriority = .retrain, team: String? = nil,
+        policy: FilePolicy = .keep
     ) async throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -75,7 +81,9 @@ public struct Work: ~Copyable {
             JobRequest(
                 kind: kind, key: key, about: about,
                 arguments: String(decoding: try encoder.encode(arguments), as: UTF8.self),
-                delaySeconds: delay.seconds, priority: priority, policy: policy, causeID: causeID, rootID: rootID,
+                delaySeconds: delay.seconds, priority: priority, team: team ?? self.team, policy: policy,
+                causeID: causeID,
+                rootID: rootID,
                 traceparent: Traceparent.child(
                     of: traceparent, root: rootID ?? EventID(rawValue: about), span: "\(kind) \(about)")))
     }

@@ -117,7 +117,8 @@ public enum Worker {
             try await BrokerWatch.makeTopics(admin, partitions: configuration.partitions, existing: cluster)
         }
         let producer = try KafkaProducer(configuration: configuration.kafka, logger: logger)
-        let wakeups = Wakeups(database: database, channels: ["naura_job", "naura_outbox"] + channels)
+        let wakeups = Wakeups(
+            database: database, channels: ["naura_job", "naura_outbox", Jobs.cancelChannel] + channels)
         let context = WorkerContext(
             instance: instance, config: config, configuration: configuration, database: database,
             telemetry: Telemetry(producer: producer, metrics: metrics), wakeups: wakeups, metrics: metrics,
@@ -157,7 +158,8 @@ public enum Worker {
                     instance: instance, runners: parts.runners, database: database, wakeups: wakeups,
                     metrics: metrics, logger: logger,
                     settings: RunnerSettings(
-                        jobsMax: configuration.jobsMax, leaseSeconds: configuration.leaseSeconds)))
+                        jobsMax: configuration.jobsMax, leaseSeconds: configuration.leaseSeconds,
+                        overrides: configuration.overrides)))
             let kinds = parts.runners.map(\.kind)
             metrics.collect { metrics in
                 if let age = try? await Jobs.oldestLeaseSeconds(kinds: kinds, in: database) {

@@ -22,6 +22,9 @@ import NauraKafka
 /// | `NAURA_DATABASE_CONNECTIONS` | 2–64 | 4 |
 /// | `NAURA_LEASE_SECONDS` | 1–3600: silence after which a job, or a shared stream, is another's | 6 |
 /// | `NAURA_JOBS` | 1–64: jobs that a process does at once | 2 |
+/// | `NAURA_JOB_TIMEOUT_SECONDS` | 1–2592000: the longest try of a job; then it is stopped, which counts as failed | the kind's own |
+/// | `NAURA_JOB_TRIES` | 1–1000: failed tries after which a job fails for good | the kind's own |
+/// | `NAURA_JOB_BACK_OFF_MAX_SECONDS` | 1–86400: the longest wait between two tries | the kind's own |
 /// | `NAURA_BATCH_EVENTS` | 1–1000 | 500 |
 /// | `NAURA_PRUNE_SECONDS` | 1–86400: how often what is past its retention is deleted | 3600 |
 public struct WorkerConfiguration: Sendable {
@@ -38,6 +41,7 @@ public struct WorkerConfiguration: Sendable {
     let connectionsMax: Int
     let leaseSeconds: Double
     let jobsMax: Int
+    let overrides: PolicyOverrides
     let batchEventsMax: Int
     let pruneSeconds: Int
 
@@ -69,6 +73,15 @@ public struct WorkerConfiguration: Sendable {
         connectionsMax = number("database.connections", "NAURA_DATABASE_CONNECTIONS", 2...64, 4)
         leaseSeconds = Double(number("lease.seconds", "NAURA_LEASE_SECONDS", 1...3_600, 6))
         jobsMax = number("jobs", "NAURA_JOBS", 1...64, 2)
+        func override(_ key: ConfigKey, _ variable: String, _ range: ClosedRange<Int>) -> Int? {
+            let value = number(key, variable, range, 0)
+            return value == 0 ? nil : value
+        }
+        overrides = PolicyOverrides(
+            timeout: override("job.timeout.seconds", "NAURA_JOB_TIMEOUT_SECONDS", 1...2_592_000).map { .seconds($0) },
+            triesMax: override("job.tries", "NAURA_JOB_TRIES", 1...1_000),
+            backOffMax: override("job.back.off.max.seconds", "NAURA_JOB_BACK_OFF_MAX_SECONDS", 1...86_400)
+                .map { .seconds($0) })
         batchEventsMax = number("batch.events", "NAURA_BATCH_EVENTS", 1...1_000, 500)
         pruneSeconds = number("prune.seconds", "NAURA_PRUNE_SECONDS", 1...86_400, 3_600)
         let level = config.string(forKey: "log.level", default: "info")

@@ -15,6 +15,11 @@ public enum Datasets {
             .json("definition")
     }
 
+    /// The project that defines `name`; nil when none does, or did.
+    public static func project(of name: String, in transaction: Transaction) async throws -> String? {
+        try await transaction.first("select project from naura.dataset where name = \(name)")?.get("project")
+    }
+
     /// The columns that current models read as labels from `dataset`, in order of their names.
     public static func labelColumns(of dataset: String, in transaction: Transaction) async throws -> [String] {
         try await transaction.query(

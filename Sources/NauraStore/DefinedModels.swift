@@ -10,6 +10,11 @@ public enum DefinedModels {
         ).map { try $0.json("definition") }
     }
 
+    /// The project that defines `model`; nil when none does, or did.
+    public static func project(of model: String, in transaction: Transaction) async throws -> String? {
+        try await transaction.first("select project from naura.model where name = \(model)")?.get("project")
+    }
+
     /// Whether a model of this name is defined and not retired.
     public static func exists(_ model: String, in transaction: Transaction) async throws -> Bool {
         try await transaction.first("select 1 as one from naura.model where name = \(model) and not is_retired") != nil

@@ -4,8 +4,11 @@ import NauraRules
 
 /// A channel of a project, with the name by which notifications know it: `project/channel`.
 public struct ProjectChannel: Sendable, Equatable {
+    /// `project/channel`.
     public let name: String
     public let channel: NotifyChannel
+    /// The project that names it.
+    public var project: String { String(name.prefix { $0 != "/" }) }
 }
 
 /// What people are told, by which channel, and whether they have been.

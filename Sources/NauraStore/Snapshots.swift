@@ -173,6 +173,18 @@ public enum Snapshots {
         try await settle(snapshot, as: .rejected, content, violations: violations, in: transaction)
     }
 
+    /// Notes that the snapshot cannot be handled, for a reason that lies not in its bytes; `violations` as JSON says which.
+    /// - Returns: false when it was settled before; one that is ready stays ready.
+    public static func fail(
+        _ dataset: String, _ number: Int64, violations: String, in transaction: Transaction
+    ) async throws -> Bool {
+        try await transaction.update(
+            """
+            update naura.snapshot set state = 'failed', violations = \(jsonText: violations), settled_at = now()
+            where dataset = \(dataset) and number = \(number) and state in ('arrived', 'validated')
+            """) == 1
+    }
+
     /// Notes that the snapshot's bytes came before. False when it was settled before.
     public static func repeated(
         _ snapshot: Snapshot, _ content: SnapshotContent, in transaction: Transaction

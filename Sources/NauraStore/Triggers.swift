@@ -19,6 +19,8 @@ public struct TriggerEvent: Sendable {
 /// The pending triggers of one model, and what their folding depends on.
 public struct PendingTriggers: Sendable, Equatable {
     public let model: String
+    /// The project that defines the model.
+    public let project: String
     public let policy: RetrainPolicy
     /// The transaction's `now()`.
     public let now: Date
@@ -88,7 +90,7 @@ public enum Triggers {
     ) async throws -> [PendingTriggers] {
         try await transaction.query(
             """
-            select m.name, m.definition->'retrain' as policy, now() as now, first.at as first_at,
+            select m.name, m.project, m.definition->'retrain' as policy, now() as now, first.at as first_at,
                 last.at as last_at, hand.is_asked, starts.at as starts, request.id as last_request
             from naura.trigger t
             join naura.model m on m.name = t.model
@@ -125,7 +127,8 @@ public enum Triggers {
 
     private static func pending(_ row: Row) throws -> PendingTriggers {
         PendingTriggers(
-            model: try row.get("name"), policy: try row.json("policy"), now: try row.get("now"),
+            model: try row.get("name"), project: try row.get("project"), policy: try row.json("policy"),
+            now: try row.get("now"),
             firstAt: try row.get("first_at"), lastAt: try row.get("last_at"),
             isAskedByHand: try row.get("is_asked"),
             trainingStarts: try row.get("starts", as: [Double].self).map(Date.init(timeIntervalSince1970:)),

@@ -25,6 +25,7 @@ struct OrderFeatures: Stage {
         let dataset = validated.dataset.rawValue
         try await work.file(
             FeaturizeSnapshot.kind, key: dataset, about: "\(dataset)/\(validated.number)",
-            arguments: FeaturizeOrder(dataset: dataset, number: validated.number))
+            arguments: FeaturizeOrder(dataset: dataset, number: validated.number),
+            team: try await Datasets.project(of: dataset, in: work.transaction))
     }
 }

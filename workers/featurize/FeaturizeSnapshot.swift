@@ -9,6 +9,8 @@ import NauraStore
 /// Writes one snapshot's rows in pieces that nobody sees, and reveals them in one step.
 struct FeaturizeSnapshot: JobRunner {
     static let kind: JobKind = "featurize"
+    /// A million rows take half a minute.
+    static let policy = JobPolicy(timeout: .seconds(12 * 3_600))
     /// Rows a transaction: a piece takes some tens of milliseconds.
     private static let pieceRows = 4_000
     /// Above this the online rows are refreshed in pieces before the end, so that settling stays short.
@@ -28,6 +30,23 @@ struct FeaturizeSnapshot: JobRunner {
         if writing.rows > Self.onlineRowsMax { try await refreshOnline(writing, under: lease) }
         let (written, views) = (writing, try writing.statistics())
         try await lease.settle { work in try await reveal(written, views, order, in: work) }
+    }
+
+    /// No rows of the snapshot will ever be read: it fails, and whoever published it is told. One that is ready for other
+    /// views stays ready.
+    func abandon(_ job: Job<FeaturizeOrder>, because failure: JobFailure, in work: borrowing Work) async throws {
+        let order = job.arguments
+        let snapshot = try await Snapshots.find(order.dataset, order.number, in: work.transaction)
+        let violation = Violation(
+            rule: failure.code, count: 1, message: "it could not be made into features: \(failure.message)")
+        let json = String(decoding: try CodableTimes.encoder.encode([violation]), as: UTF8.self)
+        guard try await Snapshots.fail(order.dataset, order.number, violations: json, in: work.transaction)
+        else { return }
+        try await work.emit(
+            DataRejected(
+                dataset: DatasetID(rawValue: order.dataset), snapshot: snapshot.sha256, number: order.number,
+                uri: snapshot.uri, violations: [.init(rule: violation.rule, count: 1, message: violation.message)],
+                reason: violation.message))
     }
 
     // MARK: - Writing

@@ -138,7 +138,7 @@ private func tell(
         let about = "\(channel.name)/\(event.id)"
         try await work.file(
             SendNotification.kind, key: about, about: about,
-            arguments: SendNotification.Arguments(channel: channel.name, event: event.id))
+            arguments: SendNotification.Arguments(channel: channel.name, event: event.id), team: channel.project)
     }
 }
 

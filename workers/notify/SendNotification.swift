@@ -32,6 +32,7 @@ struct SendNotification: JobRunner {
     }
 
     static let kind: JobKind = "send"
+    static let policy = JobPolicy(timeout: .seconds(60))
     /// A webhook that takes longer is tried again.
     private static let timeout: TimeAmount = .seconds(10)
 

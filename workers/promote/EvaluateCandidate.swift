@@ -14,6 +14,7 @@ struct EvaluateCandidate: JobRunner {
     }
 
     static let kind: JobKind = "evaluate"
+    static let policy = JobPolicy(timeout: .seconds(6 * 3_600))
     let history: FeatureHistory
     let artifacts: ArtifactStore
 
@@ -34,6 +35,22 @@ struct EvaluateCandidate: JobRunner {
                 in: work.transaction)
             try await announce(judgement, trial, in: work)
         }
+    }
+
+    /// A version that nobody can judge never faces traffic: that is a verdict too, and ends whoever waits for one.
+    func abandon(_ job: Job<Arguments>, because failure: JobFailure, in work: borrowing Work) async throws {
+        let (model, version) = (job.arguments.model, job.arguments.version)
+        guard let candidate = try await ModelVersions.find(model, version, in: work.transaction) else { return }
+        let champion = try await ModelVersions.champion(of: model, in: work.transaction)?.version
+        let reason = "it could not be judged: \(failure.message)"
+        let policy =
+            try await DefinedModels.all(in: work.transaction).first { $0.name == model }?.promote ?? PromotionPolicy()
+        try await Evaluations.record(
+            .unjudged(reason), model: model, version: version, champion: champion, metric: policy.metric, job: job.id,
+            in: work.transaction)
+        try await ModelVersions.judge(model, candidate.version, passed: false, in: work.transaction)
+        try await work.emit(
+            ModelRejected(model: ModelID(rawValue: model), version: version, champion: champion, reason: reason))
     }
 
     private func announce(

@@ -9,6 +9,8 @@ import NauraStore
 /// the step's or the hold's time up. One job a rollout, due again and again until the rollout ends.
 struct LookAtRollout: JobRunner {
     static let kind: JobKind = "rollout-look"
+    /// A canary that nobody looks at would stay for ever: a look is short, comes before all else, and is never given up.
+    static let policy = JobPolicy(timeout: .seconds(60), triesMax: .max, backOffMax: .seconds(10))
     /// Deleted in some 100 ms, so that nothing waits long for the job's row.
     static let unitsPerTransactionMax = 20_000
 
@@ -34,7 +36,7 @@ struct LookAtRollout: JobRunner {
         let about = "rollout/\(rollout)"
         try await work.file(
             kind, key: about, about: about, arguments: Arguments(rollout: rollout),
-            after: .seconds(min(1, policy.telemetryIntervalSeconds)))
+            after: .seconds(min(1, policy.telemetryIntervalSeconds)), priority: .rollback)
     }
 
     /// Decides, and returns the seconds until the next look; nil when the rollout has ended.

@@ -62,6 +62,7 @@ struct AnnounceSlot: JobRunner {
     }
 
     static let kind: JobKind = "announce-slot"
+    static let policy = JobPolicy(timeout: .seconds(60))
     let logger: Logger
 
     func run(_ job: Job<Arguments>, under lease: Lease) async throws {

@@ -74,7 +74,7 @@ private func fold(_ event: Envelope, in work: borrowing Work) async throws {
         try await work.file(
             TrainModel.kind, key: pending.model, about: pending.fold,
             arguments: TrainModel.Arguments(model: pending.model), after: .seconds(pending.secondsUntilDue),
-            policy: pending.isAskedByHand ? .hasten : .postpone)
+            priority: .retrain, team: pending.project, policy: pending.isAskedByHand ? .hasten : .postpone)
     }
 }
 

@@ -14,6 +14,8 @@ struct TrainModel: JobRunner {
     }
 
     static let kind: JobKind = "train"
+    /// Nothing that Naura trains by itself takes a day; what hangs must give its model's place to the next training.
+    static let policy = JobPolicy(timeout: .seconds(24 * 3_600))
     let history: FeatureHistory
     let artifacts: ArtifactStore
     let host: String
@@ -32,6 +34,21 @@ struct TrainModel: JobRunner {
                 try await fail(request, fault.message, under: lease)
             }
         }
+    }
+
+    /// The triggers end with the training that was to answer them, also those that no attempt had come to freeze: left
+    /// pending they would wait for a job that is there, and has failed.
+    func abandon(_ job: Job<Arguments>, because failure: JobFailure, in work: borrowing Work) async throws {
+        let model = job.arguments.model
+        var request = try await TrainingRequests.find(job: job.id, in: work.transaction)
+        if request == nil {
+            try await TrainingRequests.lock(model, in: work.transaction)
+            guard try await Triggers.pending(of: model, in: work.transaction) != nil else { return }
+            request = try await TrainingRequests.freeze(model, job: job.id, in: work.transaction)
+        }
+        guard let request, request.state == .frozen else { return }
+        try await TrainingRequests.end(request.id, as: .failed, reason: failure.message, in: work.transaction)
+        try await Runs.fail(Self.runID(request), in: work.transaction)
     }
 
     // MARK: Freezing

@@ -37,8 +37,9 @@ struct NumberSnapshot: Stage {
                     violations: [.init(rule: "unknown-dataset", count: 1, message: reason)], reason: reason))
             return
         }
+        let project = try await Datasets.project(of: data.dataset.rawValue, in: work.transaction)
         try await work.file(
             ValidateSnapshot.kind, key: data.dataset.rawValue, about: "\(data.dataset)/\(number)",
-            arguments: ValidateSnapshot.Arguments(dataset: data.dataset.rawValue, number: number))
+            arguments: ValidateSnapshot.Arguments(dataset: data.dataset.rawValue, number: number), team: project)
     }
 }

@@ -14,6 +14,8 @@ struct ValidateSnapshot: JobRunner {
     }
 
     static let kind: JobKind = "validate"
+    /// Some 900,000 rows take seconds; a slow source may take long.
+    static let policy = JobPolicy(timeout: .seconds(6 * 3_600))
     /// Attempts at an address that answers with a passing fault, before the data are refused.
     private static let fetchTriesMax = 4
 
@@ -47,6 +49,20 @@ struct ValidateSnapshot: JobRunner {
             if fault.isTransient, job.tries + 1 < Self.fetchTriesMax { throw fault }
             try await reject(snapshot, nil, [Violation(fault)], under: lease)
         }
+    }
+
+    /// Nobody will look at the bytes again: the snapshot fails, and whoever published them is told.
+    func abandon(_ job: Job<Arguments>, because failure: JobFailure, in work: borrowing Work) async throws {
+        let snapshot = try await Snapshots.find(job.arguments.dataset, job.arguments.number, in: work.transaction)
+        let violation = Violation(rule: failure.code, count: 1, message: "it could not be checked: \(failure.message)")
+        let json = String(decoding: try CodableTimes.encoder.encode([violation]), as: UTF8.self)
+        guard try await Snapshots.fail(snapshot.dataset, snapshot.number, violations: json, in: work.transaction)
+        else { return }
+        try await work.emit(
+            DataRejected(
+                dataset: DatasetID(rawValue: snapshot.dataset), number: snapshot.number, uri: snapshot.uri,
+                violations: [.init(rule: violation.rule, count: 1, message: violation.message)],
+                reason: violation.message))
     }
 
     /// Whether a fault speaks of Naura's own disk, and says nothing about the data.

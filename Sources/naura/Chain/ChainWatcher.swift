@@ -57,7 +57,9 @@ struct ChainWatcher {
         let failures = try await EventLog.failures(of: ids, in: database)
         guard failures.isEmpty else { return .rejected(failures.joined(separator: "; ")) }
         let jobs = try await EventLog.jobs(causedBy: ids, in: database)
-        let failed = jobs.filter { $0.state == "failed" && ChainJobs.carriesTheChain($0.kind) }
+        let failed = jobs.filter {
+            ["failed", "cancelled"].contains($0.state) && ChainJobs.carriesTheChain($0.kind)
+        }
         guard failed.isEmpty else {
             return .rejected(failed.map { "\($0.kind): \($0.failure ?? "failed")" }.joined(separator: "; "))
         }

@@ -56,7 +56,8 @@ enum ProjectApplication {
             let jobs = try applied.orders.map { order in
                 JobRequest(
                     kind: "featurize", key: order.dataset, about: applied.about(order),
-                    arguments: String(decoding: try encoder.encode(order), as: UTF8.self))
+                    arguments: String(decoding: try encoder.encode(order), as: UTF8.self), priority: .backfill,
+                    team: project.definition.name)
             }
             try await Jobs.file(jobs, in: transaction)
             if applied.isNew {
