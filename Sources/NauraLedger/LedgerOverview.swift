@@ -238,6 +238,11 @@ public enum LedgerOverview {
         }
     }
 
+    /// How the job `id` stands: `waiting`, `running`, `done`, `failed` or `cancelled`; nil when there is none.
+    public static func state(ofJob id: Int, in database: Database) async throws -> String? {
+        try await database.first("select state from ledger.job where id = \(id)")?.get("state")
+    }
+
     /// Workers, broker and database.
     public static func status(in database: Database) async throws -> StatusReport {
         let workers = try await workers(in: database)

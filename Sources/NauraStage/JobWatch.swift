@@ -27,8 +27,8 @@ struct JobWatch: Sendable {
     let wakeups: Wakeups
     let metrics: Metrics
     let leaseSeconds: Double
-    /// How long a runner may take to end after it was told to; then its slot goes to the next job.
-    var grace: Duration = .seconds(3)
+    /// See ``RunnerSettings/grace``.
+    let grace: Duration
 
     /// Runs `body` until it ends or has to be stopped; throws what stopped it, or what it threw.
     ///

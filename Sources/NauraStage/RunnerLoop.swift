@@ -14,6 +14,8 @@ struct RunnerSettings: Sendable {
     var jobsMax = 2
     /// A runner that is silent for so long has lost its job. Renewed at a third of it.
     var leaseSeconds = 6.0
+    /// How long a runner may take to end after it was told to; then its slot goes to the next job.
+    var grace: Duration = .seconds(3)
     /// What the environment says in place of a kind's own policy.
     var overrides = PolicyOverrides()
 }
@@ -108,7 +110,8 @@ struct RunnerLoop: Service {
         guard let runner = runners.first(where: { $0.kind == job.kind }) else { return }
         let lease = Lease(job, database: database)
         let watch = JobWatch(
-            database: database, wakeups: wakeups, metrics: metrics, leaseSeconds: settings.leaseSeconds)
+            database: database, wakeups: wakeups, metrics: metrics, leaseSeconds: settings.leaseSeconds,
+            grace: settings.grace)
         do {
             if job.deaths > Attempts.deathsMax {
                 throw Rejection("\(job.deaths) runners in a row died with this job open", code: "killed-worker")

@@ -22,6 +22,8 @@ struct CommandError: Error, CustomStringConvertible {
         static let notFound = Code(description: "not-found")
         /// A server answered with something else than what was asked for.
         static let badAnswer = Code(description: "bad-answer")
+        /// What was asked for cannot be done any more.
+        static let refused = Code(description: "refused")
         /// A step of the story was not seen to happen.
         static let notSeen = Code(description: "not-seen")
     }

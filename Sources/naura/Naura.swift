@@ -23,7 +23,7 @@ struct Naura: AsyncParsableCommand {
                 name: "Turning the wheel",
                 subcommands: [
                     Apply.self, Publish.self, Wait.self, Retrain.self, Predict.self, TrafficCommand.self,
-                    Models.self,
+                    Models.self, JobsCommand.self,
                 ]),
             CommandGroup(
                 name: "Looking",
