@@ -32,7 +32,7 @@ public struct Work: ~Copyable {
         team = nil
     }
 
-    init(_ batch: Batch, of job: ClaimedJob) {
+    package init(_ batch: Batch, of job: ClaimedJob) {
         transaction = batch.transaction
         outgoing = batch.outgoing
         origin = StageName(rawValue: job.kind.rawValue)

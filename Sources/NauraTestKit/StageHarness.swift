@@ -55,6 +55,25 @@ public func runJobs<R: JobRunner>(of runner: R, in database: Database, most: Int
     return count
 }
 
+/// Claims due jobs of `runner`'s kind and ends each as failed for good, with what it answered for, as the runtime does
+/// after its last try; returns how many.
+@discardableResult
+public func giveUpJobs<R: JobRunner>(
+    of runner: R, because failure: JobFailure, in database: Database
+) async throws -> Int {
+    var count = 0
+    while let job = try await Jobs.claim(kinds: [R.kind], owner: "test", leaseSeconds: 60, in: database) {
+        try await database.transaction { transaction in
+            try await Jobs.fail(job, code: failure.code, message: failure.message, in: transaction)
+            let batch = Batch(transaction: transaction)
+            try await RunnerBox(runner: runner).abandon(job, because: failure, in: Work(batch, of: job))
+            try await batch.flushShared()
+        }
+        count += 1
+    }
+    return count
+}
+
 /// The payloads of type `P` in the outbox, oldest first.
 public func said<P: EventPayload>(_: P.Type, in database: Database) async throws -> [P] {
     try await Outbox.events(ofType: P.type, in: database).map { try $0.payload(as: P.self) }
