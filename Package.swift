@@ -134,8 +134,8 @@ let package = Package(
         .executableTarget(
             name: "naura",
             dependencies: [
-                "NauraData", "NauraModels", "NauraStore", "NauraLedger", "NauraPostgres", "NauraKafka", "NauraRules",
-                "NauraEvents", "NauraSchemas", asyncHTTPClient, nioCore, nioHTTP1,
+                "NauraData", "NauraModels", "NauraStore", "NauraStage", "NauraLedger", "NauraPostgres", "NauraKafka",
+                "NauraRules", "NauraEvents", "NauraSchemas", asyncHTTPClient, nioCore, nioHTTP1,
                 product("ArgumentParser", "swift-argument-parser"), log, hummingbird,
             ], swiftSettings: strict, linkerSettings: linking),
 

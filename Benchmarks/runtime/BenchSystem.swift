@@ -15,8 +15,8 @@ struct BenchSystem {
     private let broker: LocalBroker
 
     /// Starts everything, lets `body` measure, and removes it again.
-    static func with(_ body: (BenchSystem) async throws -> Void) async throws {
-        let system = try await BenchSystem()
+    static func with(partitions: Int = 4, _ body: (BenchSystem) async throws -> Void) async throws {
+        let system = try await BenchSystem(partitions: partitions)
         do {
             try await body(system)
         } catch {
@@ -26,7 +26,7 @@ struct BenchSystem {
         try await system.end()
     }
 
-    private init() async throws {
+    private init(partitions: Int) async throws {
         var logger = Logger(label: "bench")
         logger.logLevel = .error
         folder = FileManager.default.temporaryDirectory.appending(path: "naura-bench-\(UUID().uuidString)")
@@ -39,7 +39,7 @@ struct BenchSystem {
         _ = try await Migrator(files: files).run(on: database)
         for statement in Self.tables { _ = try await database.update(Query(stringLiteral: statement)) }
         let admin = try KafkaAdmin(configuration: KafkaConfiguration(brokers: brokers), logger: logger)
-        try await admin.createTopics(EventCatalogue.types.map(\.rawValue), partitions: 4)
+        try await admin.createTopics(EventCatalogue.types.map(\.rawValue), partitions: partitions)
         await admin.close()
     }
 
@@ -57,6 +57,10 @@ struct BenchSystem {
             at timestamptz default clock_timestamp())
         """,
         "create table bench.hop (number text, hop int, at timestamptz)",
+        """
+        create table bench.wait (at bigint generated always as identity, key text, number int, sent_at timestamptz,
+            handled_at timestamptz default clock_timestamp())
+        """,
     ]
 
     /// Starts `program` with the environment of a worker of this system.

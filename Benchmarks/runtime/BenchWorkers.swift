@@ -17,6 +17,23 @@ struct CountLabels: Stage {
     }
 }
 
+/// Waits for the database at each event, as a stage does that asks a server: what it costs is time, not a processor.
+struct WaitForAnswer: Stage {
+    static let name: StageName = "wait-for-answer"
+    /// How long the answer takes, in seconds.
+    static let seconds = 0.005
+
+    func handle(_ event: Event<GroundTruth>, in work: borrowing Work) async throws {
+        let item = event.payload.items[0]
+        _ = try await work.transaction.query("select pg_sleep(\(Self.seconds))")
+        try await work.transaction.execute(
+            """
+            insert into bench.wait (key, number, sent_at)
+            values (\(event.payload.model), \(Int(item.label) ?? -1)::int, \(item.observedAt))
+            """)
+    }
+}
+
 /// Notes when its event began to be handled, and announces the next one.
 struct FirstHop: Stage {
     static let name: StageName = "first-hop"
@@ -61,6 +78,7 @@ enum BenchWorkers {
         await Worker.run(role) { _ in
             switch role {
             case "first": WorkerParts().stage(FirstHop())
+            case "wait": WorkerParts().stage(WaitForAnswer())
             case "second": WorkerParts().stage(SecondHop())
             case "third": WorkerParts().stage(ThirdHop())
             default: WorkerParts().stage(CountLabels())

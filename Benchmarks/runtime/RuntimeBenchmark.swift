@@ -2,6 +2,8 @@
 //
 //     runtime-benchmark throughput [--events 200000] [--batch 500]   one stage, exactly once
 //     runtime-benchmark latency [--events 400]                       idle: publish → next worker, worker → worker
+//     runtime-benchmark scale [--events 12000]                       one, two and four instances that wait for answers
+//     runtime-benchmark rebalance                                    an instance joins, leaves and dies under load
 //     runtime-benchmark memory                                       each worker, idle; the programs beside this one
 //     runtime-benchmark serve-peer [--events N]                      fills a topic and waits: for Benchmarks/peers
 //
@@ -16,6 +18,8 @@ import NauraStage
         switch arguments.dropFirst().first {
         case "worker": await BenchWorkers.run(arguments.last ?? "bench")
         case "latency": try await Latency.measure(events: number("--events", 400))
+        case "scale": try await Scale.measure(events: number("--events", 12_000))
+        case "rebalance": try await Rebalance.measure()
         case "memory": try await IdleMemory.measure()
         case "serve-peer": try await PeerHost.run(events: number("--events", 20_000))
         default: try await Throughput.measure(events: number("--events", 200_000), batch: number("--batch", 500))

@@ -24,6 +24,9 @@ final class ClientHandle: @unchecked Sendable {
             // librdkafka's sentence repeats the value, which may be a secret: only the key is told.
             throw KafkaError(.configuration, "librdkafka refuses the value of `\(key)`")
         }
+        // Tokens are renewed on a thread of librdkafka's own, not when somebody happens to poll.
+        let hasTokens = settings.contains { $0 == ("sasl.mechanism", "OAUTHBEARER") }
+        if hasTokens { rd_kafka_conf_enable_sasl_queue(configuration, 1) }
         door.install(in: configuration)
         rd_kafka_conf_set_events(configuration, events | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_ERROR)
         guard let pointer = rd_kafka_new(type, configuration, &text, text.count) else {
@@ -33,6 +36,7 @@ final class ClientHandle: @unchecked Sendable {
         }
         self.pointer = pointer
         self.name = settings.first { $0.0 == "client.id" }?.1 ?? "kafka"
+        if hasTokens, let error = rd_kafka_sasl_background_callbacks_enable(pointer) { rd_kafka_error_destroy(error) }
         rd_kafka_set_log_queue(pointer, nil)
     }
 

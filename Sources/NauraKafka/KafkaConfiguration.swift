@@ -8,6 +8,7 @@ import CRDKafka
 /// | `clientID` | any text | `naura` |
 /// | `fetchWaitMax` | ≥ 1 ms | 5 ms: the laptop broker does not wake a waiting fetch, so this is the idle latency |
 /// | `sessionTimeout` | 1 s … 30 min | 2 s: a killed member's partitions move after about 1.5 times this |
+/// | `pollMax` | ≥ `sessionTimeout` | 5 min without a poll, and a member's partitions go to others |
 /// | `backlogRecordsMax` | ≥ 1 | 10,000 records fetched ahead, a partition |
 /// | `backlogKilobytesMax` | ≥ 1 | 4,096 KiB fetched ahead, a partition |
 /// | `linger` | ≥ 0 | 0: a message leaves at once; 2 ms doubles what a busy producer can send |
@@ -23,6 +24,9 @@ public struct KafkaConfiguration: Sendable, CustomStringConvertible {
     public var fetchWaitMax: Duration = .milliseconds(5)
     /// After this long without a heartbeat a member's partitions go to others.
     public var sessionTimeout: Duration = .seconds(2)
+    /// After this long without a poll a member counts as hung, and its partitions go to others. What is handled, and how
+    /// long that takes, has no part in it: a thread of its own polls.
+    public var pollMax: Duration = .seconds(300)
     /// How many records a partition may have waiting in memory; then it is not fetched until there is room.
     public var backlogRecordsMax = 10_000
     /// How many KiB a partition may have waiting in memory (one fetch, 1 MiB, may exceed it).
@@ -66,7 +70,7 @@ public struct KafkaConfiguration: Sendable, CustomStringConvertible {
         settings += [
             ("group.id", group), ("session.timeout.ms", String(session)),
             ("heartbeat.interval.ms", String(max(100, session / 5))),
-            ("max.poll.interval.ms", String(max(300_000, session))),
+            ("max.poll.interval.ms", String(max(pollMax.milliseconds, session))),
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false"),
             ("auto.offset.reset", "earliest"), ("allow.auto.create.topics", "false"),
@@ -122,12 +126,34 @@ public struct KafkaSecurity: Sendable, CustomStringConvertible, CustomDebugStrin
     public var keyFile: String?
     /// The private key's password.
     public var keyPassword: String?
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`, `GSSAPI` or `OAUTHBEARER`.
+    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`.
     public var mechanism: String?
     /// The SASL user.
     public var username: String?
     /// The SASL password.
     public var password: String?
+    /// Where tokens come from, for `OAUTHBEARER`.
+    public var oauth: OAuth?
+
+    /// An identity provider that gives out tokens for a client's credentials (OpenID Connect, `client_credentials`).
+    public struct OAuth: Sendable, CustomStringConvertible, CustomDebugStringConvertible {
+        let tokenURL: String
+        let clientID: String
+        let clientSecret: String
+        let scope: String?
+
+        public init(tokenURL: String, clientID: String, clientSecret: String, scope: String? = nil) {
+            self.tokenURL = tokenURL
+            self.clientID = clientID
+            self.clientSecret = clientSecret
+            self.scope = scope
+        }
+
+        /// The endpoint; no secret.
+        public var description: String { "tokens from \(tokenURL)" }
+        /// The same as ``description``.
+        public var debugDescription: String { description }
+    }
 
     /// An open connection without credentials.
     public init() {}
@@ -142,6 +168,9 @@ public struct KafkaSecurity: Sendable, CustomStringConvertible, CustomDebugStrin
             ("ssl.ca.location", authorityFile), ("ssl.certificate.location", certificateFile),
             ("ssl.key.location", keyFile), ("ssl.key.password", keyPassword), ("sasl.mechanism", mechanism),
             ("sasl.username", username), ("sasl.password", password),
+            ("sasl.oauthbearer.method", oauth.map { _ in "oidc" }),
+            ("sasl.oauthbearer.token.endpoint.url", oauth?.tokenURL), ("sasl.oauthbearer.client.id", oauth?.clientID),
+            ("sasl.oauthbearer.client.secret", oauth?.clientSecret), ("sasl.oauthbearer.scope", oauth?.scope),
         ]
         return [("security.protocol", transport.rawValue)]
             + optional.compactMap { name, value in value.map { (name, $0) } }

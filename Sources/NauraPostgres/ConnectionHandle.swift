@@ -50,6 +50,7 @@ struct ConnectionHandle: ~Copyable {
     private static func mayPass(_ message: String) -> Bool {
         let final = [
             "authentication failed", "no pg_hba.conf entry", "does not exist", "no password supplied", "invalid",
+            "certificate", "private key", "does not support SSL",
         ]
         return !final.contains { message.contains($0) }
     }

@@ -1,4 +1,3 @@
-import CLibPQ
 import Foundation
 import Logging
 import NauraFailpoints
@@ -23,7 +22,7 @@ public final class Database: Sendable {
         self.applicationName = applicationName
         self.logger = logger
         pool = ConnectionPool(connectionsMax: connectionsMax, name: "postgres") { connection in
-            try Self.check(url)
+            try DatabaseAddress.check(url)
             try await connection.open(url: url, applicationName: applicationName)
         }
     }
@@ -101,15 +100,4 @@ public final class Database: Sendable {
 
     /// Ends the pool's sessions; those in use end when they are given back.
     public func close() async { await pool.close() }
-
-    /// Throws when `url` cannot be read, with libpq's reason, which names no password.
-    static func check(_ url: String) throws {
-        var message: UnsafeMutablePointer<CChar>?
-        guard let options = PQconninfoParse(url, &message) else {
-            defer { PQfreemem(message) }
-            throw PostgresError(
-                .addressInvalid, message.map { String(cString: $0) } ?? "the database's address is empty")
-        }
-        PQconninfoFree(options)
-    }
 }

@@ -107,7 +107,7 @@ public enum Worker {
         let instance = "\(name)@\(host):\(pid):\(Int(Date().timeIntervalSince1970))"
         let (metrics, health) = (Metrics(), Health())
         let database = Database(
-            url: configuration.databaseURL, connectionsMax: configuration.connectionsMax,
+            url: configuration.servers.databaseURL, connectionsMax: configuration.connectionsMax,
             applicationName: "naura-\(name)", logger: logger)
         let admin = try KafkaAdmin(configuration: configuration.kafka, logger: logger)
         if !outlivesServers {

@@ -5,19 +5,17 @@ import Foundation
 import Logging
 import NauraKafka
 
-/// The configuration that all workers share.
+/// The configuration that all workers share, beside that of ``ServerConfiguration``.
 ///
 /// | variable | type | default |
 /// | --- | --- | --- |
-/// | `NAURA_DATABASE_URL` | `postgres://user:password@host:port/name` | none |
-/// | `NAURA_KAFKA_BROKERS` | `host:port`, comma-separated | none |
 /// | `NAURA_ARTIFACTS` | directory | none |
 /// | `NAURA_HOST` | address that health, and HTTP where a worker serves it, listen on | `127.0.0.1` |
 /// | `NAURA_HEALTH_PORT` | 0–65535; 0 takes a free one | 0 |
-/// | `NAURA_TOKEN` | text | none: then only loopback addresses may be listened on |
 /// | `NAURA_LOG_LEVEL` | `trace` … `critical` | `info` |
 /// | `NAURA_KAFKA_FETCH_WAIT_MS` | 1–1000: how long an idle fetch waits at the broker | 25 |
 /// | `NAURA_KAFKA_SESSION_TIMEOUT_MS` | 1000–300000 | 6000 |
+/// | `NAURA_KAFKA_POLL_MAX_MS` | 1000–86400000: a consumer that does not poll for so long has hung | 300000 |
 /// | `NAURA_KAFKA_PARTITIONS` | 1–1000: partitions of the topics that a worker makes | 4 |
 /// | `NAURA_DATABASE_CONNECTIONS` | 2–64 | 4 |
 /// | `NAURA_LEASE_SECONDS` | 1–3600: silence after which a job, or a shared stream, is another's | 6 |
@@ -28,15 +26,17 @@ import NauraKafka
 /// | `NAURA_BATCH_EVENTS` | 1–1000 | 500 |
 /// | `NAURA_PRUNE_SECONDS` | 1–86400: how often what is past its retention is deleted | 3600 |
 public struct WorkerConfiguration: Sendable {
-    public let databaseURL: String
-    public let brokers: String
+    /// Database, broker and credentials.
+    public let servers: ServerConfiguration
     public let artifacts: String
     public let host: String
     public let healthPort: Int
-    public let token: String?
+    /// Without one only loopback addresses may be listened on.
+    public var token: String? { servers.token }
     public let logLevel: Logger.Level
     let fetchWait: Duration
     let sessionTimeout: Duration
+    let pollMax: Duration
     let partitions: Int
     let connectionsMax: Int
     let leaseSeconds: Double
@@ -60,15 +60,22 @@ public struct WorkerConfiguration: Sendable {
             faults.append("\(variable): expected \(range.lowerBound)…\(range.upperBound), found \(given)")
             return usual
         }
-        databaseURL = text("database.url", "NAURA_DATABASE_URL")
-        brokers = text("kafka.brokers", "NAURA_KAFKA_BROKERS")
+        servers = ServerConfiguration(faults: &faults) { variable in
+            let words = variable.dropFirst("NAURA_".count).lowercased().split(separator: "_").map(String.init)
+            return config.string(forKey: ConfigKey(words), isSecret: true)
+        }
+        for (value, variable) in [
+            (servers.databaseURL, "NAURA_DATABASE_URL"), (servers.kafka.brokers, "NAURA_KAFKA_BROKERS"),
+        ] where value.isEmpty && !faults.contains(where: { $0.hasPrefix(variable) }) {
+            faults.append("\(variable) is not set")
+        }
         artifacts = text("artifacts", "NAURA_ARTIFACTS")
         host = config.string(forKey: "host", default: "127.0.0.1")
         healthPort = number("health.port", "NAURA_HEALTH_PORT", 0...65_535, 0)
-        token = config.string(forKey: "token", isSecret: true).flatMap { $0.isEmpty ? nil : $0 }
         fetchWait = .milliseconds(number("kafka.fetch.wait.ms", "NAURA_KAFKA_FETCH_WAIT_MS", 1...1_000, 25))
         sessionTimeout = .milliseconds(
             number("kafka.session.timeout.ms", "NAURA_KAFKA_SESSION_TIMEOUT_MS", 1_000...300_000, 6_000))
+        pollMax = .milliseconds(number("kafka.poll.max.ms", "NAURA_KAFKA_POLL_MAX_MS", 1_000...86_400_000, 300_000))
         partitions = number("kafka.partitions", "NAURA_KAFKA_PARTITIONS", 1...1_000, 4)
         connectionsMax = number("database.connections", "NAURA_DATABASE_CONNECTIONS", 2...64, 4)
         leaseSeconds = Double(number("lease.seconds", "NAURA_LEASE_SECONDS", 1...3_600, 6))
@@ -94,9 +101,10 @@ public struct WorkerConfiguration: Sendable {
     }
 
     var kafka: KafkaConfiguration {
-        var kafka = KafkaConfiguration(brokers: brokers)
+        var kafka = servers.kafka
         kafka.fetchWaitMax = fetchWait
         kafka.sessionTimeout = sessionTimeout
+        kafka.pollMax = pollMax
         return kafka
     }
 }

@@ -45,13 +45,15 @@ struct RuntimeHarness: Sendable {
         await broker.end()
     }
 
+    static let effectTable = """
+        create table probe.effect (at bigint generated always as identity, event_id text, key text, number bigint,
+            instance text)
+        """
+
     private static let probeTables = [
         "create schema probe",
         "create sequence probe.tries",
-        """
-        create table probe.effect (at bigint generated always as identity, event_id text, key text, number bigint,
-            instance text)
-        """,
+        effectTable,
         "create table probe.sink (at bigint generated always as identity, event_id text, cause_id text, key text, number bigint)",
         "create table probe.claim (job bigint, instance text)",
         "create table probe.settled (job bigint, key text, instance text)",

@@ -53,6 +53,12 @@ struct Probe: Stage {
             guard try await isRepaired(in: work.transaction) else { throw Rejection("number \(number) is broken") }
         case "sleep":
             try await Task.sleep(for: .milliseconds(number))
+        case "program":
+            try await work.file(
+                ProbeProgram.kind, key: event.payload.dataset.rawValue, about: event.id.rawValue,
+                arguments: ProbeProgram.Arguments(seconds: number))
+        case "wait":
+            _ = try await work.transaction.query("select pg_sleep(\(Double(number) / 1_000_000))")
         case "job", "job-reject", "job-later", "job-flaky":
             try await work.file(
                 ProbeJob.kind, key: event.payload.dataset.rawValue, about: event.id.rawValue,
@@ -106,6 +112,28 @@ struct ProbeJob: JobRunner {
     }
 }
 
+/// Runs a program that starts another, and lets both sleep.
+struct ProbeProgram: JobRunner {
+    struct Arguments: Codable, Sendable {
+        let seconds: Int
+    }
+
+    static let kind: JobKind = "probe-program"
+
+    func run(_ job: Job<Arguments>, under lease: Lease) async throws {
+        let seconds = job.arguments.seconds
+        // The second one hears no SIGTERM.
+        let code = try await JobProgram.run(
+            "/bin/sh", ["-c", "sleep \(seconds) & (trap '' TERM; sleep \(seconds)) & sleep \(seconds)"],
+            environment: ["PATH": "/usr/bin:/bin"], output: "/dev/null")
+        guard code == 0 else { throw Rejection("the program ended with \(code)") }
+        try await lease.settle { work in
+            try await work.transaction.execute(
+                "insert into probe.settled (job, key, instance) values (\(job.id), \(job.key), 'program')")
+        }
+    }
+}
+
 /// Counts what the probe has announced.
 struct Sink: Stage {
     static let name: StageName = "sink"
@@ -127,7 +155,9 @@ struct Sink: Stage {
         await Worker.run(role) { context in
             switch role {
             case "sink": WorkerParts().stage(Sink())
-            default: WorkerParts().stage(Probe(instance: context.instance)).runner(ProbeJob(instance: context.instance))
+            default:
+                WorkerParts().stage(Probe(instance: context.instance)).runner(ProbeJob(instance: context.instance))
+                    .runner(ProbeProgram())
             }
         }
     }

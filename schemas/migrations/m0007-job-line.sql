@@ -123,3 +123,7 @@ begin
         perform ledger.refresh_lines(kinds, keys);
     end if;
 end $$;
+
+-- Ten thousand alerts are ten thousand questions for what an event filed, and whether a person is among those who ask.
+create index trigger_event on naura.trigger (event_id);
+create index trigger_by_hand on naura.trigger (model) where request_id is null and actor is not null;

@@ -22,7 +22,7 @@ import NauraStage
     /// | variable | type | default |
     /// | --- | --- | --- |
     /// | `NAURA_API_PORT` | 0–65535; 0 takes a free one | 8080 |
-    /// | `NAURA_HOST`, `NAURA_TOKEN` | as for every worker | `127.0.0.1`, none |
+    /// | `NAURA_HOST`, `NAURA_TOKEN`, `NAURA_TOKEN_FILE` | as for every worker | `127.0.0.1`, none |
     /// | `NAURA_WEBHOOK_SECRET` | text: what the code host signs its webhooks with | none: their route is shut |
     /// | `NAURA_WEBHOOK_SECRET_FILE` | a file that holds it, instead | none |
     static func read(_ config: ConfigReader) throws -> APIConfiguration {
@@ -30,10 +30,12 @@ import NauraStage
         guard let port = Int(given), (0...65_535).contains(port) else {
             throw ConfigurationFault(faults: ["NAURA_API_PORT: expected 0…65535, found \(given)"])
         }
+        var faults: [String] = []
+        let servers = ServerConfiguration(environment: ProcessInfo.processInfo.environment, faults: &faults)
         do {
             return try APIConfiguration(
                 host: config.string(forKey: "host", default: "127.0.0.1"), port: port,
-                token: config.string(forKey: "token", isSecret: true), webhookSecret: try webhookSecret(config))
+                token: servers.token, webhookSecret: try webhookSecret(config))
         } catch let refusal as APIError {
             throw ConfigurationFault(faults: [refusal.message])
         }

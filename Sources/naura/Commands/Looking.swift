@@ -61,9 +61,9 @@ struct StatusCommand: AsyncParsableCommand {
 
     /// The broker, asked itself: what the database remembers of it may be of yesterday.
     private static func broker(_ settings: Settings) async -> ServerRow {
-        guard let brokers = settings.brokers else { return ServerRow(state: "unknown", name: nil) }
+        guard let kafka = settings.kafka else { return ServerRow(state: "unknown", name: nil) }
         do {
-            return ServerRow(state: "up", name: try await BrokerQuestions.clusterID(brokers))
+            return ServerRow(state: "up", name: try await BrokerQuestions.clusterID(kafka))
         } catch {
             Terminal.printError("\(error)")
             return ServerRow(state: "away", name: nil)

@@ -1,9 +1,14 @@
 import Foundation
+import NauraKafka
+import NauraStage
 
 /// The addresses that a command talks to.
 struct Settings: Sendable {
     let databaseURL: String
-    let brokers: String?
+    /// How to reach the broker; nil when nothing says where it is.
+    let kafka: KafkaConfiguration?
+    /// `host:port` of the brokers, comma-separated.
+    var brokers: String? { kafka?.brokers }
     let apiURL: String?
     let serveURL: String?
     /// Bearer token for both HTTP faces; none is wanted on the loopback address.
@@ -18,11 +23,15 @@ struct Settings: Sendable {
     /// Never from both: a gateway of one project beside the database of another would tell lies.
     /// - Throws: ``CommandError`` when neither says where things are.
     static func current(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> Settings {
-        if let databaseURL = environment["NAURA_DATABASE_URL"], !databaseURL.isEmpty {
+        let isTold = ["NAURA_DATABASE_URL", "NAURA_DATABASE_URL_FILE"].contains { environment[$0]?.isEmpty == false }
+        if isTold {
+            var faults: [String] = []
+            let servers = ServerConfiguration(environment: environment, faults: &faults)
+            guard faults.isEmpty else { throw CommandError(.badArgument, faults.joined(separator: "\n")) }
             return Settings(
-                databaseURL: databaseURL, brokers: environment["NAURA_KAFKA_BROKERS"],
+                databaseURL: servers.databaseURL, kafka: servers.kafka.brokers.isEmpty ? nil : servers.kafka,
                 apiURL: environment["NAURA_API_URL"], serveURL: environment["NAURA_SERVE_URL"],
-                token: environment["NAURA_TOKEN"], artifacts: environment["NAURA_ARTIFACTS"], state: nil)
+                token: servers.token, artifacts: environment["NAURA_ARTIFACTS"], state: nil)
         }
         guard let folder = StateFolder.find(), let state = try LaptopState.read(from: folder) else {
             throw CommandError(
@@ -44,7 +53,7 @@ struct Settings: Sendable {
         if let apiURL { lines.append(("NAURA_API_URL", apiURL)) }
         if let serveURL { lines.append(("NAURA_SERVE_URL", serveURL)) }
         lines.append(("NAURA_DATABASE_URL", databaseURL))
-        if let brokers { lines.append(("NAURA_KAFKA_BROKERS", brokers)) }
+        if let kafka { lines.append(("NAURA_KAFKA_BROKERS", kafka.brokers)) }
         if let apiURL { lines.append(("MLFLOW_TRACKING_URI", apiURL)) }
         return lines
     }
@@ -72,7 +81,8 @@ struct LaptopState: Codable, Sendable {
             throw CommandError(.noState, "\(folder.path) has never been up; try: naura up")
         }
         return Settings(
-            databaseURL: databaseURL, brokers: brokers, apiURL: ports["api"].map { "http://127.0.0.1:\($0)" },
+            databaseURL: databaseURL, kafka: brokers.map { KafkaConfiguration(brokers: $0) },
+            apiURL: ports["api"].map { "http://127.0.0.1:\($0)" },
             serveURL: ports["serve"].map { "http://127.0.0.1:\($0)" }, token: nil, artifacts: folder.artifacts,
             state: folder)
     }

@@ -4,17 +4,19 @@ import NauraKafka
 enum BrokerQuestions {
     /// The cluster's id.
     /// - Throws: ``KafkaError`` when no broker answers within three seconds.
-    static func clusterID(_ brokers: String) async throws -> String? {
-        try await ask(brokers) { try await $0.metadata(within: .seconds(3)).clusterID }
+    static func clusterID(_ configuration: KafkaConfiguration) async throws -> String? {
+        try await ask(configuration) { try await $0.metadata(within: .seconds(3)).clusterID }
     }
 
     /// Makes the topics `names` where they are missing.
     static func makeTopics(_ names: [String], partitions: Int, at brokers: String) async throws {
-        try await ask(brokers) { try await $0.createTopics(names, partitions: partitions) }
+        try await ask(KafkaConfiguration(brokers: brokers)) { try await $0.createTopics(names, partitions: partitions) }
     }
 
-    private static func ask<R>(_ brokers: String, _ question: (KafkaAdmin) async throws -> R) async throws -> R {
-        let admin = try KafkaAdmin(configuration: KafkaConfiguration(brokers: brokers), logger: Connection.quiet)
+    private static func ask<R>(
+        _ configuration: KafkaConfiguration, _ question: (KafkaAdmin) async throws -> R
+    ) async throws -> R {
+        let admin = try KafkaAdmin(configuration: configuration, logger: Connection.quiet)
         let result: Result<R, any Error>
         do {
             result = .success(try await question(admin))

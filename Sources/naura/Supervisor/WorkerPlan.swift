@@ -75,9 +75,15 @@ struct WorkerPlan: Sendable {
     ]
 
     private static func isTuning(_ key: String) -> Bool {
-        key == "NAURA_LOG_LEVEL" || key.hasPrefix("NAURA_KAFKA_") && key != "NAURA_KAFKA_BROKERS"
-            || key.hasPrefix("NAURA_TUNE_")
+        tuning.contains(key) || key.hasPrefix("NAURA_TUNE_")
     }
+
+    /// What a shell may say to a laptop's workers: no address and no credential, which are another project's.
+    private static let tuning: Set<String> = [
+        "NAURA_LOG_LEVEL", "NAURA_KAFKA_SESSION_TIMEOUT_MS", "NAURA_KAFKA_FETCH_WAIT_MS", "NAURA_KAFKA_PARTITIONS",
+        "NAURA_JOBS", "NAURA_JOB_TIMEOUT_SECONDS", "NAURA_JOB_TRIES", "NAURA_JOB_BACK_OFF_MAX_SECONDS",
+        "NAURA_LEASE_SECONDS", "NAURA_BATCH_EVENTS",
+    ]
 
     /// The program `name` in the folder that holds this very program.
     private static func executable(_ name: String) throws -> String {
