@@ -5,6 +5,7 @@ import NauraEvents
 import NauraLedger
 import NauraPostgres
 import NauraTestKit
+import Synchronization
 import Testing
 
 @Suite(
@@ -16,18 +17,21 @@ struct ScaleTests {
     func order() async throws {
         try await RuntimeHarness.with { harness in
             let keys = (0..<12).map { "key-\($0)" }
-            let count = 6_000
             let first = try await harness.startReady()
-            try await withThrowingTaskGroup(of: Void.self) { group in
+            let isOver = Mutex(false)
+            let count = try await withThrowingTaskGroup(of: Int.self) { group in
                 group.addTask {
-                    for start in stride(from: 0, to: count, by: 200) {
+                    var sent = 0
+                    while !isOver.withLock({ $0 }) {
                         try await harness.send(
-                            try (start..<start + 200).map {
+                            try (sent..<sent + 120).map {
                                 try RuntimeHarness.event("ok", $0, key: keys[$0 % keys.count])
                             })
-                        // The load's own pace; some 2,000 events a second.
+                        sent += 120
+                        // The load's own pace; some 1,000 events a second.
                         try await Task.sleep(for: .milliseconds(100))
                     }
+                    return sent
                 }
                 group.addTask {
                     let second = try await harness.startReady(partitions: 1)
@@ -36,8 +40,10 @@ struct ScaleTests {
                     let fourth = try await harness.startReady(partitions: 1)
                     await third.kill()
                     #expect(await fourth.stop() == 0)
+                    isOver.withLock { $0 = true }
+                    return 0
                 }
-                try await group.waitForAll()
+                return try await group.reduce(0, +)
             }
             #expect(try await harness.waitFor(count, in: "probe.effect"))
             for (index, key) in keys.enumerated() {

@@ -40,7 +40,9 @@ struct ServerConfigurationTests {
         let shown = "\(configuration) \(String(reflecting: configuration)) \(String(reflecting: configuration.kafka))"
         #expect(shown.contains("db.example") && shown.contains("SCRAM-SHA-512"))
         for secret in ["file-pass", "file%2dpass", "kafka-pass", "token-text"] { #expect(!shown.contains(secret)) }
-        for path in files { try FileManager.default.removeItem(atPath: path) }
+        let empty = try file("\n")
+        #expect(read(["NAURA_TOKEN_FILE": empty]).faults == ["NAURA_TOKEN_FILE: the file \(empty) is empty"])
+        for path in files + [empty] { try FileManager.default.removeItem(atPath: path) }
     }
 
     @Test(
@@ -74,7 +76,6 @@ struct ServerConfigurationTests {
                 ["NAURA_TOKEN": "s3cret", "NAURA_TOKEN_FILE": "/dev/null"],
                 "NAURA_TOKEN and NAURA_TOKEN_FILE are both set"
             ),
-            (["NAURA_TOKEN_FILE": "/dev/null"], "the file /dev/null is empty"),
             (["NAURA_DATABASE_URL_FILE": "/nowhere/url"], "the file /nowhere/url cannot be read"),
         ] as [([String: String], String)])
     func faults(_ environment: [String: String], _ expected: String) {
