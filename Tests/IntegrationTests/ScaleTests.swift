@@ -18,11 +18,11 @@ struct ScaleTests {
         try await RuntimeHarness.with { harness in
             let keys = (0..<12).map { "key-\($0)" }
             let first = try await harness.startReady()
-            let isOver = Mutex(false)
+            let isOver = Flag()
             let count = try await withThrowingTaskGroup(of: Int.self) { group in
                 group.addTask {
                     var sent = 0
-                    while !isOver.withLock({ $0 }) {
+                    while !isOver.isUp {
                         try await harness.send(
                             try (sent..<sent + 120).map {
                                 try RuntimeHarness.event("ok", $0, key: keys[$0 % keys.count])
@@ -40,7 +40,7 @@ struct ScaleTests {
                     let fourth = try await harness.startReady(partitions: 1)
                     await third.kill()
                     #expect(await fourth.stop() == 0)
-                    isOver.withLock { $0 = true }
+                    isOver.raise()
                     return 0
                 }
                 return try await group.reduce(0, +)
@@ -139,4 +139,11 @@ struct ScaleTests {
             if probe.isRunning { #expect(await probe.stop() == 0) }
         }
     }
+}
+
+/// Tells one task that another is through.
+private final class Flag: Sendable {
+    private let state = Mutex(false)
+    var isUp: Bool { state.withLock { $0 } }
+    func raise() { state.withLock { $0 = true } }
 }
