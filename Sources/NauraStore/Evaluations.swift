@@ -3,7 +3,7 @@ public import NauraRules
 
 /// The gate's verdicts, with everything they rest on.
 public enum Evaluations {
-    /// Records `judgement` of a version, once a job.
+    /// Records `judgement` of a version, one a job: that of a job that is redriven takes the place of its failure.
     public static func record(
         _ judgement: PromotionJudgement, model: String, version: Int, champion: Int?, metric: PromotionMetric, job: Int,
         in transaction: Transaction
@@ -17,7 +17,12 @@ public enum Evaluations {
                 \(decisive?.candidate), \(champion == nil ? nil : decisive?.other), \(decisive?.difference),
                 \(decisive?.lowerBound), \(decisive?.upperBound), \(judgement.rows), \(judgement.entities),
                 \(json: judgement), \(job))
-            on conflict (model, version, job_id) do nothing
+            on conflict (model, version, job_id) do update set champion = excluded.champion,
+                verdict = excluded.verdict, reason = excluded.reason, metric = excluded.metric,
+                candidate_score = excluded.candidate_score, champion_score = excluded.champion_score,
+                difference = excluded.difference, lower_bound = excluded.lower_bound,
+                upper_bound = excluded.upper_bound, holdout_rows = excluded.holdout_rows,
+                holdout_entities = excluded.holdout_entities, report = excluded.report, evaluated_at = now()
             """)
     }
 }

@@ -102,7 +102,7 @@ public enum ModelVersions {
         try await transaction.execute(
             """
             update naura.model_version set state = \(passed ? "passed" : "rejected")
-            where model = \(model) and version = \(version)::int and state in ('trained', 'passed')
+            where model = \(model) and version = \(version)::int and state in ('trained', 'passed', 'rejected')
             """)
     }
 

@@ -67,7 +67,8 @@ public enum Runs {
                 \(run.seed), \(run.codeCommit), \(run.projectVersion)::int, \(json: run.environment),
                 \(json: run.causes)
             from naura.experiment where name = \(run.model)
-            on conflict (id) do nothing
+            on conflict (id) do update set state = 'running', started_at = now(), ended_at = null
+            where naura.run.state = 'failed'
             """)
         try await transaction.execute("delete from naura.run_metric where run_id = \(run.id)")
         for parameter in run.parameters {

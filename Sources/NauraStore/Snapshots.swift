@@ -197,12 +197,12 @@ public enum Snapshots {
         _ = try await Datasets.lock(snapshot.dataset, in: transaction)
     }
 
-    /// Makes the rows of a validated snapshot readable. A ready one stays ready.
+    /// Makes the rows of a snapshot that was let in readable. A ready one stays ready.
     public static func makeReady(_ snapshot: Snapshot, in transaction: Transaction) async throws {
         try await transaction.execute(
             """
             update naura.snapshot set state = 'ready', settled_at = now()
-            where dataset = \(snapshot.dataset) and number = \(snapshot.number) and state = 'validated'
+            where dataset = \(snapshot.dataset) and number = \(snapshot.number) and state in ('validated', 'failed')
             """)
     }
 
@@ -217,7 +217,7 @@ public enum Snapshots {
                 violations = \(jsonText: violations), settled_at = now(),
                 window_from = coalesce(\(content?.window?.from), window_from),
                 window_to = coalesce(\(content?.window?.to), window_to)
-            where dataset = \(snapshot.dataset) and number = \(snapshot.number) and state = 'arrived'
+            where dataset = \(snapshot.dataset) and number = \(snapshot.number) and state in ('arrived', 'failed')
             """) == 1
     }
 }

@@ -115,6 +115,15 @@ public enum TrainingRequests {
             """)
     }
 
+    /// Has a failed request be worked on again, from what it froze: its job is tried once more by a person's will.
+    public static func reopen(_ id: Int, in transaction: Transaction) async throws {
+        try await transaction.execute(
+            """
+            update naura.training_request set state = 'frozen', reason = null, settled_at = null
+            where id = \(id) and state = 'failed'
+            """)
+    }
+
     private static func currentViews(
         _ names: [String], in transaction: Transaction
     ) async throws -> [FrozenView] {

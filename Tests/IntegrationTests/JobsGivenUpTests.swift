@@ -26,6 +26,12 @@ struct JobsGivenUpTests {
             "select number || ' ' || state as value from naura.snapshot order by number limit 100")
     }
 
+    /// Has failed jobs of `kind` wait again, as `naura dlq redrive` does.
+    private func redrive(_ kind: JobKind, in database: Database) async throws {
+        try await database.update(
+            "update ledger.job set state = 'waiting', due_at = now() where kind = \(kind) and state = 'failed'")
+    }
+
     @Test("a snapshot whose check fails for good ends as failed, with the reason, and its publisher is told")
     func snapshots() async throws {
         try await DataSample.with { sample in
@@ -38,9 +44,12 @@ struct JobsGivenUpTests {
             #expect(rejected.map(\.number) == [1])
             #expect(rejected.first?.violations.map(\.rule) == ["timed-out"])
             #expect(rejected.first?.reason == "it could not be checked: stopped after an hour")
-            // The same file may come again.
+            // The same file may come again, and the job be redriven.
             try await sample.publish(try sample.file(Self.file, "again.csv"))
             #expect(try await states(sample) == ["1 failed", "2 validated"])
+            try await redrive(ValidateSnapshot.kind, in: sample.database)
+            #expect(try await runJobs(of: runner, in: sample.database) == 1)
+            #expect(try await states(sample) == ["1 duplicate", "2 validated"])
         }
     }
 
@@ -68,6 +77,9 @@ struct JobsGivenUpTests {
             #expect(try await giveUpJobs(of: runner, because: Self.failure, in: sample.database) == 1)
             #expect(try await states(sample) == ["1 failed", "2 ready"])
             #expect(try await said(DataRejected.self, in: sample.database).count == 1)
+            try await redrive(FeaturizeSnapshot.kind, in: sample.database)
+            #expect(try await runJobs(of: runner, in: sample.database) == 2)
+            #expect(try await states(sample) == ["1 ready", "2 ready"])
         }
     }
 
@@ -95,6 +107,10 @@ struct JobsGivenUpTests {
             try await handle(ready, by: FoldNewData(), id: "ready-2", in: fixture.database)
             #expect(try await runJobs(of: fixture.trainer, in: fixture.database) == 1)
             #expect(try await said(ModelTrained.self, in: fixture.database).map(\.causes) == [["ready-2"]])
+            try await redrive(TrainModel.kind, in: fixture.database)
+            #expect(try await runJobs(of: fixture.trainer, in: fixture.database) == 1)
+            let states = try await fixture.database.query("select state from naura.training_request order by id")
+            #expect(try states.map { try $0.get("state", as: String.self) } == ["unchanged", "trained"])
         }
     }
 
@@ -114,6 +130,13 @@ struct JobsGivenUpTests {
             #expect(branch?.verdict?.reason == "it could not be judged: stopped after an hour")
             let version = try await fixture.database.first("select state from naura.model_version limit 1")
             #expect(try version?.get("state", as: String.self) == "rejected")
+
+            try await redrive(EvaluateCandidate.kind, in: fixture.database)
+            #expect(try await runJobs(of: fixture.gate, in: fixture.database) == 1)
+            let second = try await Chain.branches(of: ["ready-1"], in: fixture.database).first
+            #expect(second?.verdict?.verdict == "promoted", "\(String(describing: second?.verdict))")
+            let passed = try await fixture.database.first("select state from naura.model_version limit 1")
+            #expect(try passed?.get("state", as: String.self) == "passed")
         }
     }
 }

@@ -21,7 +21,8 @@ struct FeaturizePlan: Sendable {
         let transaction = work.transaction
         let snapshot = try await Snapshots.find(order.dataset, order.number, in: transaction)
         guard let dataset = try await Datasets.find(order.dataset, in: transaction), let sha256 = snapshot.sha256,
-            snapshot.state == .validated || snapshot.state == .ready
+            // A failed one comes again when its job is redriven.
+            [.validated, .ready, .failed].contains(snapshot.state)
         else { return nil }
         let isReady = snapshot.state == .ready
         let columns = try await Datasets.labelColumns(of: order.dataset, in: transaction)

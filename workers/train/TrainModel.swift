@@ -64,6 +64,7 @@ struct TrainModel: JobRunner {
         let model = job.arguments.model
         return try await lease.transaction { work in
             if let request = try await TrainingRequests.find(job: job.id, in: work.transaction) {
+                try await TrainingRequests.reopen(request.id, in: work.transaction)
                 return .request(request)
             }
             try await TrainingRequests.lock(model, in: work.transaction)
@@ -87,7 +88,6 @@ struct TrainModel: JobRunner {
     // MARK: Training
 
     private func train(_ request: FrozenRequest, under lease: Lease) async throws {
-        guard request.state != .failed else { throw Rejection(request.reason ?? "failed", code: "untrainable") }
         lease.report("building the training set")
         let set = try await buildSet(request)
         let run = runRecord(request, set)

@@ -30,7 +30,8 @@ struct ValidateSnapshot: JobRunner {
                 of: snapshot.dataset, before: snapshot.number, in: work.transaction)
             return (snapshot, dataset, known.map { Timestamp.microseconds($0) })
         }
-        guard snapshot.state == .arrived else { return try await lease.settle { _ in } }
+        // A failed one comes again when its job is redriven.
+        guard snapshot.state == .arrived || snapshot.state == .failed else { return try await lease.settle { _ in } }
         guard let dataset else {
             let reason = "dataset '\(snapshot.dataset)' is no longer part of the applied project"
             return try await reject(
