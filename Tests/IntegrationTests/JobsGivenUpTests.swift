@@ -117,7 +117,7 @@ struct JobsGivenUpTests {
     @Test("a version that nobody can judge is rejected, with the reason on record")
     func versions() async throws {
         try await TrainFixture.with { fixture in
-            let ready = try await fixture.publish(1, customers: 400)
+            let ready = try await fixture.publish(1, customers: 1_500)
             try await handle(ready, by: FoldNewData(), id: "ready-1", in: fixture.database)
             try await runJobs(of: fixture.trainer, in: fixture.database)
             let trained = try #require(try await said(ModelTrained.self, in: fixture.database).last)
