@@ -53,6 +53,8 @@ enum ChaosPlan {
         case .topicsMaking, .topicsMade: (both, .emptyBroker, 1)
         // Reached only after fifteen seconds of waiting for a job that does not end: a test of its own.
         case .jobHandingBack: nil
+        // A person's doing, which is no part of the load.
+        case .jobCancelling, .jobCancelled: nil
         case .migrationStepRun, .migrated: nil
         case .filingWritten, .filed, .fileWriting, .fileWritten, .fileFetched, .artifactRenamed, .artifactSettled,
             .fileReplacing, .fileReplaced, .notificationSent:
