@@ -136,7 +136,9 @@ struct ScaleTests {
             // A worker that is told to stop gives what is open fifteen seconds.
             let limit: Duration = end == "stop" ? .seconds(25) : .seconds(5)
             #expect(ContinuousClock.now - start < limit)
-            if probe.isRunning { #expect(await probe.stop() == 0) }
+            guard probe.isRunning else { return }
+            let code = await probe.stop()
+            #expect(code == 0, "\(code): \(probe.log.suffix(3_000))")
         }
     }
 }
