@@ -1,5 +1,5 @@
-// Worse than death: processes that freeze and come back, a server that dies again and again. What is under load ends with
-// the same account as the deaths (ChaosLane.settle).
+// Worse than death: processes that freeze and come back, servers that die again and again, connections that are cut in
+// mid-answer. Each test ends with the same account as the deaths (ChaosLane.settle).
 
 import AsyncHTTPClient
 import Foundation
@@ -130,6 +130,67 @@ struct FaultTests {
                 try await lane.load(10)
                 try await Self.account(&lane)
             }
+        }
+    }
+
+    // MARK: - Connections
+
+    @Test("Connections to the database that are cut in mid-answer, delayed and dropped cost nothing but time")
+    func databaseConnections() async throws {
+        let proxy = try FaultyProxy()
+        defer { proxy.end() }
+        try await TestDatabase.withURL { url in
+            let server = try #require(URLComponents(string: url))
+            proxy.lead(to: server.port ?? 5432)
+            var through = server
+            through.port = proxy.port
+            let address = try #require(through.string)
+            try await RuntimeHarness.with(databaseURL: url) { harness in
+                var lane = ChaosLane(
+                    harness, environment: ["NAURA_DATABASE_URL": address], random: SeededRandom(seed: Self.seed))
+                try lane.begin()
+                try await Self.trouble(proxy, &lane)
+                print("chaos: \(proxy.cuts) answers of the database were cut, NAURA_CHAOS_SEED=\(Self.seed)")
+                try await Self.account(&lane)
+            }
+        }
+    }
+
+    @Test("Connections to the broker that are cut in mid-answer, delayed and dropped cost nothing but time")
+    func brokerConnections() async throws {
+        let proxy = try FaultyProxy()
+        defer { proxy.end() }
+        try await TestDatabase.withURL { url in
+            try await RuntimeHarness.with(databaseURL: url, advertisedPort: proxy.port) { harness in
+                proxy.lead(to: Int(harness.broker.brokers.split(separator: ":")[1]) ?? 0)
+                var lane = ChaosLane(
+                    harness, source: .outbox, environment: ["NAURA_KAFKA_BROKERS": "127.0.0.1:\(proxy.port)"],
+                    random: SeededRandom(seed: Self.seed))
+                try lane.begin()
+                try await Self.trouble(proxy, &lane)
+                print("chaos: \(proxy.cuts) answers of the broker were cut, NAURA_CHAOS_SEED=\(Self.seed)")
+                try await Self.account(&lane)
+            }
+        }
+    }
+
+    /// Cuts, delays, holds and drops, with load in between.
+    private static func trouble(_ proxy: FaultyProxy, _ lane: inout ChaosLane) async throws {
+        try await lane.load(10)
+        var random = SeededRandom(seed: seed)
+        for _ in 0..<repetitions {
+            for limit in [Int.random(in: 1...200, using: &random), .random(in: 500...8_000, using: &random)] {
+                proxy.set(.cut(afterBytes: limit))
+                proxy.cutAll()
+                try await lane.load(8)
+            }
+            proxy.set(.delay(milliseconds: 30))
+            try await lane.load(8)
+            proxy.set(.hold)
+            try await lane.load(8)
+            proxy.set(.pass)
+            proxy.cutAll()
+            try await lane.load(8)
         }
     }
 
