@@ -15,7 +15,7 @@ public struct ClusterDescription: Sendable, Equatable {
 
 /// Asks and changes the cluster, one question at a time, on a queue whose thread may block.
 public final class KafkaAdmin: Sendable {
-    private let configuration: KafkaConfiguration
+    let configuration: KafkaConfiguration
     private let logger: Logger
     private let questions = DispatchQueue(label: "naura.kafka.admin")
     private let client: Mutex<ClientHandle?>
@@ -149,7 +149,7 @@ public final class KafkaAdmin: Sendable {
     // MARK: - Asking
 
     /// Runs `question`, which blocks, on the queue.
-    private func ask<R: Sendable>(
+    func ask<R: Sendable>(
         _ question: @escaping @Sendable (ClientHandle) throws(KafkaError) -> R
     ) async throws(KafkaError) -> R {
         let result: Result<R, KafkaError> = await withCheckedContinuation { continuation in
@@ -193,7 +193,7 @@ public final class KafkaAdmin: Sendable {
         }
     }
 
-    private static func describe(_ client: ClientHandle, limit: Duration) throws(KafkaError) -> ClusterDescription {
+    static func describe(_ client: ClientHandle, limit: Duration) throws(KafkaError) -> ClusterDescription {
         var found: UnsafePointer<rd_kafka_metadata>?
         let error = rd_kafka_metadata(client.pointer, 1, nil, &found, Int32(limit.milliseconds))
         guard error == RD_KAFKA_RESP_ERR_NO_ERROR, let found else {

@@ -81,7 +81,7 @@ public struct JobRow: Codable, Sendable, Equatable {
 
 /// Whether a server that Naura leans on is there.
 public struct ServerRow: Codable, Sendable, Equatable {
-    /// `up`, or `unknown` when no worker has seen it yet.
+    /// `up`; `away` when it does not answer; `unknown` when nobody has asked it lately.
     public let state: String
     /// The broker's cluster id, or the database's name.
     public let name: String?
@@ -196,17 +196,14 @@ public enum LedgerOverview {
         return try rows.map(event)
     }
 
-    /// The instances that have spoken within `hours`, by name.
-    public static func workers(
-        silentHours hours: Int = 1, limit: Int = 500, in database: Database
-    ) async throws -> [WorkerRow] {
+    /// The instances that have not been forgotten, by name.
+    public static func workers(limit: Int = 500, in database: Database) async throws -> [WorkerRow] {
         let rows = try await database.query(
             """
             select name, instance, host, pid, lag, address, started_at, seen_at,
-                case when state <> 'stopped'
-                    and seen_at < now() - make_interval(secs => \(WorkerRegistry.silenceSeconds))
+                case when seen_at < now() - make_interval(secs => \(WorkerRegistry.silenceSeconds))
                     then 'silent' else state end as state
-            from ledger.worker where seen_at > now() - make_interval(hours => \(hours)::int)
+            from ledger.worker where seen_at > now() - make_interval(secs => \(WorkerRegistry.forgottenSeconds))
             order by name, started_at, instance limit \(limit)
             """)
         return try rows.map { row in
@@ -243,18 +240,22 @@ public enum LedgerOverview {
         try await database.first("select state from ledger.job where id = \(id)")?.get("state")
     }
 
-    /// Workers, broker and database.
+    /// Workers, broker and database. The broker is what the workers that ask it each second last heard of it.
     public static func status(in database: Database) async throws -> StatusReport {
         let workers = try await workers(in: database)
-        let row = try await database.query(
+        let row = try await database.first(
             """
-            select (select cluster_id from ledger.broker limit 1) as cluster, current_database()::text as database
-            """
-        ).first
-        let cluster = try row?.get("cluster", as: String?.self)
+            select current_database()::text as database, (select cluster_id from ledger.broker limit 1) as cluster,
+                (select seen_at > now() - make_interval(secs => \(BrokerRecord.silenceSeconds))
+                    from ledger.broker limit 1) as is_heard
+            """)
+        // Without a live worker nobody has asked the broker lately, and its silence says nothing.
+        let isAsked = workers.contains { $0.state != "silent" && $0.name != "serve" }
+        let isHeard = try row?.get("is_heard", as: Bool?.self) ?? false
         return StatusReport(
             workers: workers,
-            broker: ServerRow(state: cluster == nil ? "unknown" : "up", name: cluster),
+            broker: ServerRow(
+                state: isHeard ? "up" : isAsked ? "away" : "unknown", name: try row?.get("cluster", as: String?.self)),
             database: ServerRow(state: "up", name: try row?.get("database", as: String.self)),
             outboxDepth: try await Outbox.depth(in: database),
             deadLetters: try await DeadLetters.count(in: database))

@@ -38,6 +38,7 @@ struct BrokerWatch: Service {
                     if isRewound || known != nil { await onRewind() }
                     known = clusterID
                 }
+                try await BrokerRecord.touch(in: database)
             } catch is CancellationError {
                 return
             } catch {

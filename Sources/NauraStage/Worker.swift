@@ -172,8 +172,7 @@ public enum Worker {
             Registrar(
                 name: name, instance: instance, host: host, pid: pid, database: database, wakeups: wakeups,
                 health: health, isDatabaseNeeded: !outlivesServers, pruneSeconds: configuration.pruneSeconds,
-                logger: logger,
-                address: { address.withLock { $0 } },
+                logger: logger, duties: Registrar.duties(of: name, parts), address: { address.withLock { $0 } },
                 lag: { [partitionService] in Int(partitionService?.lag ?? 0) },
                 assignments: { [partitionService] in (partitionService?.partitions ?? []).map { "\($0)" }.sorted() }))
         services += parts.services
@@ -191,6 +190,7 @@ public enum Worker {
         logger.notice("the worker runs", metadata: ["instance": "\(instance)"])
         try await ServiceGroup(configuration: group).run()
         logger.notice("the worker stops")
+        await Registrar.leave(instance, in: database, logger: logger)
         await producer.close()
         await database.close()
     }
@@ -223,6 +223,7 @@ struct Registrar: Service {
     let isDatabaseNeeded: Bool
     let pruneSeconds: Int
     let logger: Logger
+    let duties: [WorkerDuty]
     let address: @Sendable () -> String?
     let lag: @Sendable () -> Int
     let assignments: @Sendable () -> [String]
@@ -230,13 +231,50 @@ struct Registrar: Service {
     func run() async throws {
         let wake = wakeups.subscribe(to: [])
         var ticks = 0
+        var isDeclared = false
         while !Task.isCancelled && !Task.isShuttingDownGracefully {
             await report(state: health.openFaults.isEmpty ? "running" : "starting")
+            if !isDeclared { isDeclared = await declare() }
+            if ticks % 60 == 30 { await forgetSilent() }
             if ticks % pruneSeconds == min(60, pruneSeconds - 1) { await prune() }
             ticks += 1
             await wake.waitWhileRunning()
         }
-        await report(state: "stopped")
+        await report(state: "draining")
+    }
+
+    /// The stages and jobs that `parts` are made of.
+    static func duties(of name: String, _ parts: WorkerParts) -> [WorkerDuty] {
+        parts.stages.map { WorkerDuty(worker: name, kind: .stage, name: $0.name.rawValue, topic: $0.topic) }
+            + parts.runners.map { WorkerDuty(worker: name, kind: .job, name: $0.kind.rawValue) }
+    }
+
+    /// Takes the instance off the registry, as the last thing before its end.
+    static func leave(_ instance: String, in database: Database, logger: Logger) async {
+        do {
+            try await WorkerRegistry.leave(instance, in: database)
+        } catch {
+            // Shown as silent for some minutes, as after a kill.
+            logger.debug("the registry could not be told of the end", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func declare() async -> Bool {
+        do {
+            try await WorkerRegistry.declare(duties, of: name, in: database)
+            return true
+        } catch {
+            logger.debug("the registry could not be told; tried again", metadata: ["error": "\(error)"])
+            return false
+        }
+    }
+
+    private func forgetSilent() async {
+        do {
+            try await WorkerRegistry.prune(in: database)
+        } catch {
+            logger.debug("silent instances were not forgotten; tried again", metadata: ["error": "\(error)"])
+        }
     }
 
     private func report(state: String) async {
@@ -254,7 +292,6 @@ struct Registrar: Service {
 
     private func prune() async {
         do {
-            try await WorkerRegistry.prune(in: database)
             let days = try await Inbox.prune(in: database)
             Failpoint.prunedInbox.reach()
             let rows = try await Outbox.prune(olderThanDays: 7, in: database)

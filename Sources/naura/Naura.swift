@@ -28,7 +28,8 @@ struct Naura: AsyncParsableCommand {
             CommandGroup(
                 name: "Looking",
                 subcommands: [
-                    StatusCommand.self, EventsCommand.self, RunsCommand.self, RolloutsCommand.self, DriftCommand.self,
+                    StatusCommand.self, WorkersCommand.self, EventsCommand.self, RunsCommand.self, RolloutsCommand.self,
+                    DriftCommand.self,
                     DeadLettersCommand.self,
                 ]),
             CommandGroup(name: "The story", subcommands: [Demo.self]),

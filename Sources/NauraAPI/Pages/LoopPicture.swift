@@ -115,7 +115,7 @@ struct WorkerFacts {
     private init(_ name: String, _ snapshot: LoopSnapshot) {
         self.name = name
         let rows = (snapshot.status?.workers ?? []).filter { $0.name == name }
-        let alive = rows.filter { $0.state != "silent" && $0.state != "stopped" }
+        let alive = rows.filter { $0.state != "silent" }
         instances = alive.count
         lag = alive.map(\.lag).reduce(0, +)
         let job = snapshot.jobs.first { $0.state == "running" && $0.owner?.hasPrefix(name + "@") == true }

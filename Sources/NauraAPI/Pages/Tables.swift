@@ -22,7 +22,7 @@ struct StatusLine {
             chips = [Chip(label: "database", value: "away", state: "bad", title: "the database does not answer")]
             return
         }
-        let alive = status.workers.filter { $0.state != "silent" && $0.state != "stopped" }
+        let alive = status.workers.filter { $0.state != "silent" }
         let lag = alive.map(\.lag).reduce(0, +)
         let isAway = awaySince != nil
         chips = [
@@ -76,7 +76,7 @@ struct WorkerTable {
 
     init(_ snapshot: LoopSnapshot) {
         let rows = snapshot.status?.workers ?? []
-        lines = rows.filter { $0.state != "stopped" }.map { row in
+        lines = rows.map { row in
             let job = snapshot.jobs.first { $0.state == "running" && $0.owner == row.instance }
             return Line(
                 name: row.name, state: row.state, pid: row.pid, lag: Format.count(row.lag),

@@ -24,9 +24,6 @@ struct StatusCommand: AsyncParsableCommand {
 
     @OptionGroup var look: LookOptions
 
-    /// How long a worker that has fallen silent is still shown.
-    private static let silenceShownSeconds = 60.0
-
     func run() async throws {
         let settings = try Settings.current()
         async let broker = StatusCommand.broker(settings)
@@ -43,12 +40,9 @@ struct StatusCommand: AsyncParsableCommand {
         do {
             return try await Connection.open(settings) { database in
                 let report = try await LedgerOverview.status(in: database)
-                let shown = report.workers.filter { worker in
-                    worker.state != "stopped"
-                        && (worker.state != "silent" || worker.seenAt.timeIntervalSinceNow > -silenceShownSeconds)
-                }
                 return StatusReport(
-                    workers: shown, broker: ServerRow(state: broker.state, name: broker.name ?? report.broker.name),
+                    workers: report.workers,
+                    broker: ServerRow(state: broker.state, name: broker.name ?? report.broker.name),
                     database: report.database, outboxDepth: report.outboxDepth, deadLetters: report.deadLetters)
             }
         } catch let error as PostgresError where error.isTransient {

@@ -13,6 +13,19 @@ enum BrokerQuestions {
         try await ask(KafkaConfiguration(brokers: brokers)) { try await $0.createTopics(names, partitions: partitions) }
     }
 
+    /// How far each worker's group is behind in its topics.
+    static func backlog(
+        of topics: [String: [String]], with configuration: KafkaConfiguration
+    ) async throws -> [String: [PartitionBacklog]] {
+        try await ask(configuration) { admin in
+            var found: [String: [PartitionBacklog]] = [:]
+            for (worker, topics) in topics {
+                found[worker] = try await admin.backlog(of: "naura-\(worker)", topics: topics, within: .seconds(3))
+            }
+            return found
+        }
+    }
+
     private static func ask<R>(
         _ configuration: KafkaConfiguration, _ question: (KafkaAdmin) async throws -> R
     ) async throws -> R {
