@@ -32,11 +32,12 @@ test: ## everything CI runs: install, lint, build, all tests
 	@ops/bootstrap --test
 	$(MAKE) --no-print-directory lint
 	$(SWIFT_BUILD) --build-tests
-	swift test --skip-build --disable-xctest --skip IntegrationTests --skip PipelineTests --skip NauraKafkaTests --skip NauraPostgresTests --skip NauraServingTests
+	swift test --skip-build --disable-xctest --skip IntegrationTests --skip PipelineTests --skip NauraKafkaTests --skip NauraPostgresTests --skip NauraServingTests --skip CommandLineTests
 	@$(call twice,--filter PipelineTests)
 	@$(call twice,--no-parallel --filter NauraPostgresTests)
 	@$(call twice,--no-parallel --filter NauraKafkaTests)
 	@$(call twice,--no-parallel --filter NauraServingTests)
+	@$(call twice,--no-parallel --filter CommandLineTests)
 	@$(call twice,--no-parallel --filter IntegrationTests)
 
 # Suites that kill processes and wait for brokers feel a busy machine: one that fails is run a second time, and says so.

@@ -193,6 +193,12 @@ let package = Package(
                 "api", "probe-worker", "NauraFailpoints", log, lifecycle, crypto, nioHTTP1,
             ], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
+            name: "CommandLineTests",
+            dependencies: [
+                "naura", "NauraTestKit", "NauraLedger", "NauraStore", "NauraKafka", "NauraPostgres", "NauraEvents",
+                "validate", "notify", log,
+            ], swiftSettings: strict),
+        .testTarget(
             name: "PipelineTests",
             dependencies: [
                 "NauraTestKit", "NauraFailpoints", "NauraPostgres", "NauraStore", "NauraData", "NauraEvents",

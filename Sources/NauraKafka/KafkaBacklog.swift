@@ -47,7 +47,9 @@ extension KafkaAdmin {
                 Dictionary(uniqueKeysWithValues: behind.map { ($0.partition, $0.position) }), reader, limit)
             return places.map {
                 PartitionBacklog(
-                    partition: $0.partition, position: $0.position, end: $0.end, oldestAt: oldest[$0.partition])
+                    partition: $0.partition, position: $0.position,
+                    end: max($0.end, fetchedEnd(of: $0.partition, reader)),
+                    oldestAt: oldest[$0.partition])
             }
         }
     }
@@ -63,6 +65,13 @@ private func watermarks(
         throw KafkaError(error, while: "asking for the end of \(partition)")
     }
     return (low, high)
+}
+
+/// The partition's end as a fetch has told it; -1 where none was fetched.
+private func fetchedEnd(of partition: TopicPartition, _ reader: ClientHandle) -> Int64 {
+    var (low, high) = (Int64(-1), Int64(-1))
+    let error = rd_kafka_get_watermark_offsets(reader.pointer, partition.topic, partition.partition, &low, &high)
+    return error == RD_KAFKA_RESP_ERR_NO_ERROR ? high : -1
 }
 
 /// The times of the records at `offsets`, as far as the broker hands them out within `limit`.

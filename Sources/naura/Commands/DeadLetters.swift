@@ -116,7 +116,8 @@ struct DeadLettersShow: AsyncParsableCommand {
         Terminal.print("dead letter \(letter.id): \(letter.stage) gave up on \(thing)")
         func line(_ name: String, _ value: String?) {
             guard let value, !value.isEmpty else { return }
-            Terminal.print("  \(Terminal.dim(name.padding(toLength: 9, withPad: " ", startingAt: 0))) \(value)")
+            Terminal.print(
+                "  \(Terminal.dim(name.padding(toLength: max(15, name.count), withPad: " ", startingAt: 0))) \(value)")
         }
         let times = letter.failures == 1 ? "" : ", failed \(letter.failures) times"
         let settled = isSettled ? " and handled since" : ""
