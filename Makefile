@@ -4,7 +4,7 @@ SWIFT_BUILD ?= swift build
 SOURCES := Package.swift Sources Tests workers schemas Plugins
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build release format lint test chaos demo bench clean
+.PHONY: help release-schemas bootstrap build release format lint test chaos demo bench clean
 
 help: ## this list
 	@printf 'make TARGET\n\n'
@@ -52,6 +52,9 @@ chaos: bootstrap ## kill, freeze, cut and fill everything, for some forty minute
 	NAURA_CHAOS_REPETITIONS=10 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.FaultTests
 	NAURA_CHAOS_EVENTS=200000 NAURA_CHAOS_HOLD_SECONDS=60 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.FaultLoadTests
 	NAURA_CHAOS_POINTS=40 NAURA_CHAOS_RUNS=5 swift test --skip-build --disable-xctest --no-parallel --filter PipelineTests.PipelineChaosTests
+
+release-schemas: ## keep the event schemas as they are now, for later ones to be held against; only at a release
+	cp schemas/*.v*.json schemas/released/
 
 demo: release ## the story, told on the terminal; EXIT=1 ends by itself and leaves .naura/demo-report.json
 	.build/release/naura demo $(if $(EXIT),--exit)

@@ -91,7 +91,7 @@ let package = Package(
             "NauraStage",
             [
                 "NauraFailpoints", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents", hummingbird, lifecycle,
-                unixSignals, configuration, log, nioCore, httpTypes,
+                unixSignals, configuration, log, nioCore, nioHTTP1, httpTypes, asyncHTTPClient,
             ], settings: optimised),
         room("NauraStore", ["NauraPostgres", "NauraRules"]),
         room(
@@ -190,7 +190,7 @@ let package = Package(
                 "NauraStage", "NauraLedger", "NauraStore", "NauraServing", "NauraAPI", "NauraTestKit", "NauraModels",
                 "NauraData", asyncHTTPClient, nioCore, "NauraKafka", "NauraPostgres", "NauraEvents", "NauraRules",
                 "validate", "featurize", "schedule", "train", "promote", "rollout", "serve", "monitor", "notify",
-                "api", "probe-worker", "NauraFailpoints", log, lifecycle, crypto, nioHTTP1,
+                "api", "probe-worker", "NauraFailpoints", log, lifecycle, crypto, nioHTTP1, configuration,
             ], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "CommandLineTests",
@@ -202,8 +202,7 @@ let package = Package(
             name: "PipelineTests",
             dependencies: [
                 "NauraTestKit", "NauraFailpoints", "NauraPostgres", "NauraStore", "NauraData", "NauraEvents",
-                "NauraLedger",
-                asyncHTTPClient,
+                "NauraLedger", "NauraRules", asyncHTTPClient, nioCore, nioHTTP1, crypto,
                 log, "validate", "featurize", "schedule", "train", "promote", "rollout", "serve", "monitor", "notify",
                 "api",
             ], swiftSettings: strict),

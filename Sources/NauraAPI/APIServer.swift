@@ -1,8 +1,10 @@
 import Crypto
+public import Foundation
 import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+public import NauraEvents
 import NauraPostgres
 import NauraRules
 import ServiceLifecycle
@@ -29,14 +31,21 @@ public struct APIConfiguration: Sendable {
     }
 }
 
+/// Told an event that was published for a client, the client's trace context, and when its request came.
+public typealias PublishedHandler = @Sendable (_ event: EncodedEvent, _ caller: String?, _ began: Date) -> Void
+
 /// The control plane's HTTP: the page, its live parts, the lists in JSON, publishing and webhooks.
 public struct APIServer: Service {
     private let application: Application<RouterResponder<BasicRequestContext>>
 
-    /// - Parameter onRunning: told the port once it listens.
+    /// - Parameters:
+    ///   - onPublished: told each event that was published for a client, once it is safe: the event, the client's trace
+    ///     context, and when its request came.
+    ///   - onRunning: told the port once it listens.
     /// - Throws: an error when a page cannot be read, which is a fault of the build.
     public init(
         configuration: APIConfiguration, database: Database, logger: Logger,
+        onPublished: @escaping PublishedHandler = { _, _, _ in },
         onRunning: @escaping @Sendable (Int) async -> Void = { _ in }
     ) throws {
         let pages = try Pages()
@@ -44,7 +53,8 @@ public struct APIServer: Service {
         let router = Router()
         router.add(middleware: SecurityHeaders(contentSecurityPolicy: pages.contentSecurityPolicy))
         // Before the guard: a middleware stands before the routes that are added after it.
-        let webhook = WebhookRoute(secret: configuration.webhookSecret, database: database, logger: logger)
+        let webhook = WebhookRoute(
+            secret: configuration.webhookSecret, database: database, logger: logger, onPublished: onPublished)
         router.group("/api/v1/webhooks").add(middleware: Faults(logger: logger)).post("github") { request, _ in
             try await webhook.receive(request)
         }
@@ -62,7 +72,7 @@ public struct APIServer: Service {
         let group = router.group("/api/v1")
         ListRoutes(database: database).add(to: group)
         group.post("events/:type") { request, context in
-            try await PublishRoute(database: database).publish(
+            try await PublishRoute(database: database, onPublished: onPublished).publish(
                 request, type: context.parameters.require("type"))
         }
         var quiet = logger

@@ -10,6 +10,7 @@ import NauraPostgres
 /// The body is the payload; or a whole CloudEvent, structured (`application/cloudevents+json`) or with `ce-` headers.
 struct PublishRoute: Sendable {
     let database: Database
+    let onPublished: PublishedHandler
 
     /// Kafka refuses records over 1 MiB; headers and key need some of it.
     static let bodyBytesMax = 900_000
@@ -33,14 +34,20 @@ struct PublishRoute: Sendable {
                 .unsupportedMediaType, .unsupportedMediaType,
                 "expected the content type application/json or application/cloudevents+json")
         }
+        let began = Date()
         let buffer = try await request.body.collect(upTo: Self.bodyBytesMax)
-        let event: EncodedEvent
+        let caller = request.headers[HTTPField.Name("traceparent")!].flatMap { Traceparent.isValid($0) ? $0 : nil }
+        var event: EncodedEvent
         do throws(EventFault) {
             event = try read(Array(buffer.readableBytesView), type: type, headers: request.headers, contentType)
         } catch {
             throw APIError(error)
         }
+        // An event that brings a trace context of its own has been published under it by whoever made it.
+        let isTraced = event.envelope.traceparent.map(Traceparent.isValid) ?? false
+        if !isTraced { event = event.traced(under: caller) }
         let isNew = try await Publisher.publish(event, in: database)
+        if isNew, !isTraced { onPublished(event, caller, began) }
         if !isNew, let earlier = try await LedgerOverview.published(event.envelope.id, in: database),
             earlier.body != event.body || earlier.envelope.type != type
         {
@@ -92,16 +99,26 @@ struct PublishRoute: Sendable {
         } else {
             id = .random()
         }
-        let caller = headers[HTTPField.Name("traceparent")!].flatMap { Traceparent.isValid($0) ? $0 : nil }
         return EncodedEvent(
-            envelope: Envelope(
-                id: id, type: type, source: Self.source, subject: subject, time: .now,
-                traceparent: Traceparent.published(type, id, parent: caller, root: id)), body: body)
+            envelope: Envelope(id: id, type: type, source: Self.source, subject: subject, time: .now), body: body)
     }
 
     /// A whole event's payload is checked like a bare one: the client hears of a fault at once.
     private func checked(_ event: EncodedEvent) throws(EventFault) -> EncodedEvent {
         _ = try EventCatalogue.payload(of: event.envelope.type, body: event.body)
         return event
+    }
+}
+
+extension EncodedEvent {
+    /// The same event, published under a span of the trace of `caller`, or of a new trace.
+    fileprivate func traced(under caller: String?) -> EncodedEvent {
+        EncodedEvent(
+            envelope: Envelope(
+                id: envelope.id, type: envelope.type, source: envelope.source, subject: envelope.subject,
+                time: envelope.time, causeID: envelope.causeID, rootID: envelope.rootID,
+                traceparent: Traceparent.published(
+                    envelope.type, envelope.id, parent: caller, root: envelope.rootID),
+                extensions: envelope.extensions), body: body)
     }
 }

@@ -16,6 +16,7 @@ struct WebhookRoute: Sendable {
     let secret: WebhookSecret?
     let database: Database
     let logger: Logger
+    let onPublished: PublishedHandler
 
     /// GitHub's own limit: it sends nothing longer.
     static let bodyBytesMax = 25 << 20
@@ -41,6 +42,7 @@ struct WebhookRoute: Sendable {
                 "no webhook secret is configured: start the worker `api` with NAURA_WEBHOOK_SECRET_FILE (or "
                     + "NAURA_WEBHOOK_SECRET) and give the code host the same secret")
         }
+        let began = Date()
         // Refused before a byte of the body is read.
         guard let signature = request.headers[HTTPField.Name("x-hub-signature-256")!],
             WebhookSecret.code(in: signature) != nil
@@ -65,11 +67,11 @@ struct WebhookRoute: Sendable {
         }
         switch delivery {
         case .ignored(let reason): return try JSONAnswer.response(Ignored(ignored: reason))
-        case .merged(let merged, let distinction): return try await publish(merged, distinction)
+        case .merged(let merged, let distinction): return try await publish(merged, distinction, began)
         }
     }
 
-    private func publish(_ merged: CodeMerged, _ distinction: String) async throws -> Response {
+    private func publish(_ merged: CodeMerged, _ distinction: String, _ began: Date) async throws -> Response {
         let id = EventID.derived(
             stage: "webhook", type: CodeMerged.type, subject: merged.repository,
             about: "\(merged.ref) \(merged.commit) \(distinction)")
@@ -82,6 +84,7 @@ struct WebhookRoute: Sendable {
             throw APIError(error)
         }
         let isNew = try await Publisher.publish(event, in: database)
+        if isNew { onPublished(event, nil, began) }
         return try JSONAnswer.response(
             Accepted(id: id.rawValue, type: "\(CodeMerged.type)", subject: merged.repository, repeated: !isNew),
             status: isNew ? .accepted : .ok)

@@ -115,11 +115,11 @@ struct EventAttributes {
         guard type.rawValue == topic else {
             throw EventFault(.unknownType, "\(spelling)type` is `\(type)`, but the topic is `\(topic)`")
         }
-        if let schema = dataschema, schema.hasPrefix(EventCatalogue.dataSchemaPrefix),
-            schema != entry.dataSchema
+        if let schema = dataschema, schema != entry.dataSchema,
+            schema.hasPrefix(EventCatalogue.dataSchemaPrefix), !entry.isVersion(schema)
         {
             throw EventFault(
-                .schemaViolation, "\(spelling)dataschema` is `\(schema)`; this version reads `\(entry.dataSchema)`")
+                .schemaViolation, "\(spelling)dataschema` is `\(schema)`, which is no version of `\(entry.dataSchema)`")
         }
         return type
     }

@@ -26,6 +26,13 @@ public enum EventCatalogue {
         /// What the event's `dataschema` attribute says.
         public let dataSchema: String
 
+        /// Whether `schema` is this type's `dataschema`, of any version: programs of the release before and after speak
+        /// to this one while they are exchanged, and whether a body can be read is seen from its fields.
+        func isVersion(_ schema: String) -> Bool {
+            let prefix = "\(EventCatalogue.dataSchemaPrefix)\(type):v"
+            return schema.hasPrefix(prefix) && Int(schema.dropFirst(prefix.count)) != nil
+        }
+
         init<P: EventPayload>(
             _ payload: P.Type, key: String, _ summary: String, from producers: [String], to consumers: [String]
         ) {
@@ -85,7 +92,7 @@ public enum EventCatalogue {
             ServingWindow.self, key: "model", "What one gateway saw of one model in a fifth of a second.",
             from: ["serve"], to: ["rollout"]),
         Entry(
-            Predictions.self, key: "model", "Answers that a gateway gave.", from: ["serve", "outside"],
+            Predictions.self, key: "model", "Answers that a gateway gave.", from: ["serve", "naura", "outside"],
             to: ["monitor"]),
         Entry(
             GroundTruth.self, key: "model", "What turned out to be true for earlier predictions.",

@@ -12,6 +12,8 @@ struct JobEnding: Sendable {
     let database: Database
     let metrics: Metrics
     let overrides: PolicyOverrides
+    /// Nil while no traces are exported.
+    var tracer: Tracer?
 
     /// Takes the job back from its runner, which `error` has ended.
     func giveBack(
@@ -22,9 +24,11 @@ struct JobEnding: Sendable {
             return logger.warning("another runner has the job", metadata: ["error": "\(error)"])
         }
         if case .cancelled = error as? JobStop {
+            let sheet = tracer.map(SpanSheet.init)
             try await database.transaction { transaction in
-                try await cancel(job, of: runner, logger: logger, in: transaction)
+                try await cancel(job, of: runner, sheet, logger: logger, in: transaction)
             }
+            sheet?.commit()
             return Failpoint.jobCancelled.reach()
         }
         if Task.isCancelled {
@@ -96,9 +100,10 @@ struct JobEnding: Sendable {
             stage: StageName(rawValue: job.kind.rawValue), eventID: nil, rootID: job.rootID, key: Array(job.key.utf8),
             headers: [("about", Array(job.about.utf8))], body: Array(job.arguments.utf8), code: failure.code,
             message: failure.message, tries: job.tries + 1)
+        let sheet = tracer.map(SpanSheet.init)
         try await database.transaction { transaction in
             try await Jobs.fail(job, code: failure.code, message: failure.message, in: transaction)
-            let batch = Batch(transaction: transaction)
+            let batch = Batch(transaction: transaction, sheet: sheet)
             try await runner?.abandon(job, because: failure, in: Work(batch, of: job))
             if let filed = try await DeadLetters.file(letter, in: transaction) {
                 try await Work(batch, of: job).emit(DeadLetter(letter), about: filed.about(job.about))
@@ -108,6 +113,7 @@ struct JobEnding: Sendable {
             Failpoint.jobFailing.reach()
         }
         Failpoint.jobFailed.reach()
+        sheet?.commit()
     }
 
     /// Whether the runner's own part of an ending failed, and not the database or the lease.
@@ -121,22 +127,25 @@ struct JobEnding: Sendable {
     /// Ends one cancelled job that nobody holds.
     /// - Returns: false when there is none.
     func endCancelled(of runners: [any RunnerHandling], logger: Logger) async throws -> Bool {
+        let sheet = tracer.map(SpanSheet.init)
         let isOne = try await database.transaction { transaction in
             guard let job = try await Jobs.nextCancelled(kinds: runners.map(\.kind), in: transaction),
                 let runner = runners.first(where: { $0.kind == job.kind })
             else { return false }
-            try await cancel(job, of: runner, logger: logger, in: transaction)
+            try await cancel(job, of: runner, sheet, logger: logger, in: transaction)
             return true
         }
+        sheet?.commit()
         if isOne { Failpoint.jobCancelled.reach() }
         return isOne
     }
 
     private func cancel(
-        _ job: ClaimedJob, of runner: any RunnerHandling, logger: Logger, in transaction: Transaction
+        _ job: ClaimedJob, of runner: any RunnerHandling, _ sheet: SpanSheet?, logger: Logger,
+        in transaction: Transaction
     ) async throws {
         let reason = try await Jobs.endCancelled(job, in: transaction)
-        let batch = Batch(transaction: transaction)
+        let batch = Batch(transaction: transaction, sheet: sheet)
         try await runner.abandon(
             job, because: JobFailure(code: "cancelled", message: reason), in: Work(batch, of: job))
         try await batch.flushShared()

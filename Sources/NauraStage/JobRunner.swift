@@ -55,15 +55,26 @@ public final class Lease: Sendable {
 
     let job: ClaimedJob
     private let database: Database
+    private let tracer: Tracer?
     private let said = Mutex<String?>(nil)
     private let state = Mutex<State>(.held)
 
-    package init(_ job: ClaimedJob, database: Database) {
+    /// Whether anything was said or filed under the lease: its span is somebody's parent then.
+    private let isHeard = Mutex(false)
+
+    package convenience init(_ job: ClaimedJob, database: Database) {
+        self.init(job, database: database, tracer: nil)
+    }
+
+    init(_ job: ClaimedJob, database: Database, tracer: Tracer?) {
         self.job = job
         self.database = database
+        self.tracer = tracer
     }
 
     var isOpen: Bool { state.withLock { $0 == .held } }
+    /// Whether the job was given back and nothing hangs on this attempt.
+    var wasIdle: Bool { state.withLock { $0 == .returned } && !isHeard.withLock { $0 } }
     var progress: String? { said.withLock { $0 } }
 
     /// Says how far the work is; stored with the next heartbeat, for people to see.
@@ -73,16 +84,18 @@ public final class Lease: Sendable {
     /// - Throws: ``LedgerError`` `leaseLost` when another runner has the job.
     public func transaction<R>(_ body: (borrowing Work) async throws -> R) async throws -> R {
         try requireOpen()
+        let sheet = tracer.map(SpanSheet.init)
         let result = try await database.transaction { transaction in
             try await Jobs.fence(job, in: transaction)
             Failpoint.jobStepFenced.reach()
-            let batch = Batch(transaction: transaction)
+            let batch = Batch(transaction: transaction, sheet: sheet)
             let result = try await body(Work(batch, of: job))
             try await batch.flushShared()
             Failpoint.jobStepWritten.reach()
             return result
         }
         Failpoint.jobStepCommitted.reach()
+        hand(on: sheet)
         return result
     }
 
@@ -90,16 +103,18 @@ public final class Lease: Sendable {
     /// - Throws: ``LedgerError`` `leaseLost` when another runner has the job; nothing is written then.
     public func settle(_ body: (borrowing Work) async throws -> Void) async throws {
         try requireOpen()
+        let sheet = tracer.map(SpanSheet.init)
         try await database.transaction { transaction in
             try await Jobs.fence(job, in: transaction)
             Failpoint.jobSettleFenced.reach()
-            let batch = Batch(transaction: transaction)
+            let batch = Batch(transaction: transaction, sheet: sheet)
             try await body(Work(batch, of: job))
             try await batch.flushShared()
             try await Jobs.settle(job, in: transaction)
             Failpoint.jobSettleWritten.reach()
         }
         Failpoint.jobSettled.reach()
+        hand(on: sheet)
         state.withLock { $0 = .settled }
     }
 
@@ -112,6 +127,12 @@ public final class Lease: Sendable {
         }
         Failpoint.jobPostponed.reach()
         state.withLock { $0 = .returned }
+    }
+
+    private func hand(on sheet: SpanSheet?) {
+        guard let sheet else { return }
+        if sheet.isUsed { isHeard.withLock { $0 = true } }
+        sheet.commit()
     }
 
     private func requireOpen() throws {

@@ -132,6 +132,8 @@ public final class Metrics: Sendable {
         "naura_consumer_lag_events": "Events of this process' partitions that it has not handled.",
         "naura_outbox_depth_events": "Outbox rows that Kafka has not acknowledged, over all streams.",
         "naura_lease_age_seconds": "Age of the oldest running job of this worker's kinds.",
+        "naura_spans_exported_total": "Spans that the collector has taken.",
+        "naura_spans_dropped_total": "Spans dropped because the queue was full or the collector refused them.",
         "naura_telemetry_dropped_total": "Telemetry events dropped because the buffer was full.",
     ]
 

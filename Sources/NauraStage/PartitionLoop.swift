@@ -18,6 +18,8 @@ struct LoopContext: Sendable {
     let metrics: Metrics
     let logger: Logger
     let settings: StageSettings
+    /// Nil while no traces are exported.
+    var tracer: Tracer?
 }
 
 /// Limits of the partition loops.
@@ -123,11 +125,13 @@ final class PartitionLoop: Sendable {
 
     // MARK: - One batch
 
-    private func settle(_ items: [Opened], logger: Logger) async throws {
-        var tries = 0
+    /// - Parameter retries: the spans of tries that failed before.
+    private func settle(_ items: [Opened], retries: [String] = [], logger: Logger) async throws {
+        var (tries, retries) = (0, retries)
         while true {
+            let began = Date()
             do {
-                try await commit(items)
+                try await commit(items, retries: retries)
                 return
             } catch {
                 switch Failure(error) {
@@ -149,6 +153,12 @@ final class PartitionLoop: Sendable {
                         return
                     }
                     tries += 1
+                    if let tracer = context.tracer, let event = item.event {
+                        retries.append(
+                            tracer.failed(
+                                event.encoded.envelope, at: stage.name, attempt: "\(relay.held.epoch).\(tries)",
+                                start: began, failure: "\(error)"))
+                    }
                     if item.event == nil {
                         // Not even the dead letter could be written. It must not be lost, so the partition waits.
                         logger.error("a dead letter could not be filed", metadata: ["error": "\(error)"])
@@ -157,7 +167,7 @@ final class PartitionLoop: Sendable {
                     }
                     if bury(after: error, tries: tries) {
                         try await settle(
-                            [item.buried(by: error, tries: tries, at: stage.name)], logger: logger)
+                            [item.buried(by: error, tries: tries, at: stage.name)], retries: retries, logger: logger)
                         return
                     }
                     logger.warning(
@@ -191,35 +201,42 @@ final class PartitionLoop: Sendable {
         error is Rejection || error is EventFault || tries >= context.settings.triesMax
     }
 
-    private func commit(_ items: [Opened]) async throws {
+    private func commit(_ items: [Opened], retries: [String]) async throws {
         let events = items.compactMap(\.event)
         try await ensureDays(Set(items.compactMap { $0.key?.day }))
+        let sheet = context.tracer.map(SpanSheet.init)
         let said = try await context.database.transaction { transaction in
             Failpoint.batchOpened.reach()
             let keys = items.compactMap(\.key)
             var fresh = keys.isEmpty ? [] : try await Inbox.claim(keys, for: stage.name, in: transaction)
             Failpoint.batchClaimed.reach()
-            let batch = Batch(transaction: transaction)
+            let batch = Batch(transaction: transaction, sheet: sheet)
             // The first of equal keys is handled, later ones of this batch were handled by it.
             let new = events.filter { fresh.remove($0.key.key) != nil }
             if !new.isEmpty {
                 try await ForeignEvents.record(
                     new.map(\.encoded).filter { !$0.envelope.isOwn }, in: transaction)
                 try await stage.handle(new, in: batch)
+                sheet?.handled(new, at: stage.name, retries: retries)
             }
             Failpoint.batchHandled.reach()
-            for item in items where item.isRemarkable { try await file(item, fresh: &fresh, in: batch) }
+            for item in items where item.isRemarkable {
+                try await file(item, fresh: &fresh, retries: retries, in: batch)
+            }
             let said = try await relay.append(batch)
             Failpoint.batchWritten.reach()
             return said
         }
         Failpoint.batchCommitted.reach()
+        sheet?.commit()
         relay.enqueue(said)
         context.metrics.count("naura_events_handled_total", ["stage": "\(stage.name)"], by: Double(items.count))
     }
 
     /// Files the dead letters among the items, and forgets tries that ended well.
-    private func file(_ item: Opened, fresh: inout Set<UUID>, in batch: Batch) async throws {
+    private func file(
+        _ item: Opened, fresh: inout Set<UUID>, retries: [String], in batch: Batch
+    ) async throws {
         switch item {
         case .event(let event, let isSuspect):
             if isSuspect { try await Attempts.forget(event.key, for: stage.name, in: batch.transaction) }
@@ -237,6 +254,10 @@ final class PartitionLoop: Sendable {
                     "stage": "\(stage.name)", "event": "\(letter.eventID?.rawValue ?? "none")",
                     "code": "\(letter.code)", "reason": "\(letter.message)",
                 ])
+            if let envelope {
+                batch.outgoing.sheet?.buried(
+                    envelope, at: stage.name, reason: "\(letter.code): \(letter.message)", retries: retries)
+            }
             let work = Work(batch, origin: stage.name, cause: envelope)
             try await work.emit(
                 DeadLetter(letter),

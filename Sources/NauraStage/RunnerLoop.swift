@@ -48,11 +48,14 @@ struct RunnerLoop: Service {
     let metrics: Metrics
     let logger: Logger
     let settings: RunnerSettings
+    var tracer: Tracer?
 
     private enum Slot { case ordinary, reserved }
 
     private var kinds: [JobKind] { runners.map(\.kind) }
-    private var ending: JobEnding { JobEnding(database: database, metrics: metrics, overrides: settings.overrides) }
+    private var ending: JobEnding {
+        JobEnding(database: database, metrics: metrics, overrides: settings.overrides, tracer: tracer)
+    }
 
     func run() async throws {
         let payloads = Set(kinds.map(\.rawValue))
@@ -108,10 +111,11 @@ struct RunnerLoop: Service {
         let logger = logger.with(
             ["job": "\(job.kind) \(job.about)", "event": "\(job.causeID?.rawValue ?? "none")"])
         guard let runner = runners.first(where: { $0.kind == job.kind }) else { return }
-        let lease = Lease(job, database: database)
+        let lease = Lease(job, database: database, tracer: tracer)
         let watch = JobWatch(
             database: database, wakeups: wakeups, metrics: metrics, leaseSeconds: settings.leaseSeconds,
             grace: settings.grace)
+        let began = Date()
         do {
             if job.deaths > Attempts.deathsMax {
                 throw Rejection("\(job.deaths) runners in a row died with this job open", code: "killed-worker")
@@ -122,7 +126,9 @@ struct RunnerLoop: Service {
                 throw Rejection("the runner of \(job.kind) ended without settling its job", code: "not-settled")
             }
             metrics.count("naura_jobs_done_total", ["kind": "\(job.kind)"])
+            if !lease.wasIdle { tracer?.record([Span.job(job, start: began)]) }
         } catch {
+            tracer?.record([Span.job(job, start: began, failure: "\(error)")])
             guard lease.isOpen else {
                 // Settled, and failed after that: the job is done all the same.
                 return logger.warning("a settled job's runner failed", metadata: ["error": "\(error)"])

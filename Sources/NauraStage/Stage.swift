@@ -72,9 +72,12 @@ package struct Batch: Sendable {
     package let transaction: Transaction
     package let outgoing: Outgoing
 
-    package init(transaction: Transaction) {
+    package init(transaction: Transaction) { self.init(transaction: transaction, sheet: nil) }
+
+    /// - Parameter sheet: where what is said leaves its spans; nil while no traces are exported.
+    init(transaction: Transaction, sheet: SpanSheet?) {
         self.transaction = transaction
-        outgoing = Outgoing()
+        outgoing = Outgoing(sheet: sheet)
     }
 }
 

@@ -50,19 +50,23 @@ public struct WorkerContext: Sendable {
     public let wakeups: Wakeups
     public let metrics: Metrics
     public let health: Health
+    /// Exports spans; nil where no endpoint is configured.
+    public let tracer: Tracer?
     public let logger: Logger
 
     /// Runs `body` in a transaction of its own, with what it emits and files written at its end: for work that no event
     /// and no job leads to, such as filing the first job of a calendar.
     public func transaction<R>(as origin: StageName, _ body: (borrowing Work) async throws -> R) async throws -> R {
+        let sheet = tracer.map(SpanSheet.init)
         let result = try await database.transaction { transaction in
-            let batch = Batch(transaction: transaction)
+            let batch = Batch(transaction: transaction, sheet: sheet)
             let result = try await body(Work(batch, origin: origin, cause: nil))
             try await batch.flushShared()
             Failpoint.filingWritten.reach()
             return result
         }
         Failpoint.filed.reach()
+        sheet?.commit()
         return result
     }
 }
@@ -106,6 +110,9 @@ public enum Worker {
         let pid = Int(ProcessInfo.processInfo.processIdentifier)
         let instance = "\(name)@\(host):\(pid):\(Int(Date().timeIntervalSince1970))"
         let (metrics, health) = (Metrics(), Health())
+        let tracer = try TraceConfiguration(ConfigReader(provider: EnvironmentVariablesProvider())).map {
+            Tracer($0, service: "naura-\(name)", instance: instance, metrics: metrics, logger: logger)
+        }
         let database = Database(
             url: configuration.servers.databaseURL, connectionsMax: configuration.connectionsMax,
             applicationName: "naura-\(name)", logger: logger)
@@ -122,13 +129,15 @@ public enum Worker {
         let context = WorkerContext(
             instance: instance, config: config, configuration: configuration, database: database,
             telemetry: Telemetry(producer: producer, metrics: metrics), wakeups: wakeups, metrics: metrics,
-            health: health, logger: logger)
+            health: health, tracer: tracer, logger: logger)
         let parts = try await build(context)
         precondition(
             !outlivesServers || (parts.stages.isEmpty && parts.runners.isEmpty),
             "a worker that outlives its servers has stages or runners, which need them")
 
-        var services: [any Service] = [wakeups]
+        // Services end in reverse order: the tracer last, when every other has left its spans.
+        var services: [any Service] = tracer.map { [$0] } ?? []
+        services.append(wakeups)
         var partitionService: PartitionService?
         if !parts.stages.isEmpty {
             let consumer = try KafkaConsumer(
@@ -138,7 +147,8 @@ public enum Worker {
                 stages: parts.stages,
                 context: LoopContext(
                     instance: instance, database: database, producer: producer, consumer: consumer, metrics: metrics,
-                    logger: logger, settings: StageSettings(batchEventsMax: configuration.batchEventsMax)))
+                    logger: logger, settings: StageSettings(batchEventsMax: configuration.batchEventsMax),
+                    tracer: tracer))
             partitionService = service
             metrics.collect { metrics in metrics.gauge("naura_consumer_lag_events", [:], Double(consumer.lag())) }
         }
@@ -159,7 +169,7 @@ public enum Worker {
                     metrics: metrics, logger: logger,
                     settings: RunnerSettings(
                         jobsMax: configuration.jobsMax, leaseSeconds: configuration.leaseSeconds,
-                        overrides: configuration.overrides)))
+                        overrides: configuration.overrides), tracer: tracer))
             let kinds = parts.runners.map(\.kind)
             metrics.collect { metrics in
                 if let age = try? await Jobs.oldestLeaseSeconds(kinds: kinds, in: database) {

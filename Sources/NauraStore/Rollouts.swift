@@ -36,6 +36,8 @@ public struct Rollout: Sendable, Equatable {
     /// The event that promoted the version, and the first of its chain.
     public let causeID: String
     public let rootID: String
+    /// The trace context of the event that promoted the version.
+    public let traceparent: String?
     public let secondsSinceStart: Double
     public let secondsInStep: Double
     public let secondsSinceTelemetry: Double
@@ -63,14 +65,14 @@ public enum Rollouts {
     /// Files a waiting rollout, once an event; nil when the event has one already.
     public static func file(
         model: String, version: Int, comparedWith: Int?, digest: String, policy: RolloutPolicy, actor: String,
-        reason: String, causeID: String, rootID: String, in transaction: Transaction
+        reason: String, causeID: String, rootID: String, traceparent: String?, in transaction: Transaction
     ) async throws -> Int? {
         try await transaction.first(
             """
             insert into naura.rollout (model, version, baseline, digest, salt, state, rules, actor, reason, cause_id,
-                root_id)
+                root_id, traceparent)
             values (\(model), \(version)::int, \(comparedWith)::int, \(digest), \(causeID), 'waiting', \(json: policy),
-                \(actor), \(reason), \(causeID), \(rootID))
+                \(actor), \(reason), \(causeID), \(rootID), \(traceparent))
             on conflict (model, cause_id) do nothing returning id
             """
         )?.get("id")
@@ -215,6 +217,7 @@ public enum Rollouts {
             state: try row.get("state"), policy: try row.json("rules"), step: try row.get("step"),
             weight: try row.get("weight"), epoch: try row.get("epoch"), verdict: try row.get("verdict"),
             actor: try row.get("actor"), causeID: try row.get("cause_id"), rootID: try row.get("root_id"),
+            traceparent: try row.get("traceparent"),
             secondsSinceStart: try row.get("since_start"), secondsInStep: try row.get("in_step"),
             secondsSinceTelemetry: try row.get("silence"), secondsHeld: try row.get("held"),
             fault: try row.get("fault"))

@@ -15,7 +15,10 @@ private let arrows: [String: (rooms: Set<String>, packages: Set<String>)] = [
     "NauraLedger": (["NauraFailpoints", "NauraPostgres", "NauraEvents"], ["Crypto"]),
     "NauraStage": (
         ["NauraFailpoints", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents"],
-        ["Logging", "Hummingbird", "ServiceLifecycle", "UnixSignals", "Configuration", "NIOCore", "HTTPTypes"]
+        [
+            "Logging", "Hummingbird", "ServiceLifecycle", "UnixSignals", "Configuration", "NIOCore", "NIOHTTP1",
+            "HTTPTypes", "AsyncHTTPClient",
+        ]
     ),
     "NauraStore": (["NauraPostgres", "NauraRules"], []),
     "NauraData": (

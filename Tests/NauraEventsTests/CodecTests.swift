@@ -104,8 +104,8 @@ struct CodecTests {
             Broken(
                 changes: ["ce_id": "a\u{0}b"], code: .notAnEvent, message: "header `ce_id` contains a NUL character"),
             Broken(
-                changes: ["ce_dataschema": "urn:naura:schema:new-data:v2"], code: .schemaViolation,
-                message: "header `ce_dataschema` is `urn:naura:schema:new-data:v2`; this version reads "
+                changes: ["ce_dataschema": "urn:naura:schema:retrain-due:v1"], code: .schemaViolation,
+                message: "header `ce_dataschema` is `urn:naura:schema:retrain-due:v1`, which is no version of "
                     + "`urn:naura:schema:new-data:v1`"),
             Broken(
                 changes: ["content-type": "application/cloudevents-batch+json"], code: .notAnEvent,

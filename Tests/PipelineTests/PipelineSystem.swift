@@ -4,6 +4,7 @@ import NauraData
 import NauraEvents
 import NauraLedger
 import NauraPostgres
+import NauraRules
 import NauraStore
 import NauraTestKit
 import Synchronization
@@ -18,10 +19,13 @@ final class PipelineSystem: Sendable {
     let database: Database
     let folder: URL
     private let databaseURL: String
+    private let environment: [String: String]
     private let processes = Mutex<[WorkerProcess]>([])
     private let killsDone = Mutex(0)
 
-    init(databaseURL: String) async throws {
+    /// - Parameter environment: what the workers are told beside the usual.
+    init(databaseURL: String, environment: [String: String] = [:]) async throws {
+        self.environment = environment
         var logger = Logger(label: "naura.tests")
         logger.logLevel = .error
         self.databaseURL = databaseURL
@@ -117,17 +121,31 @@ final class PipelineSystem: Sendable {
                 "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_FETCH_WAIT_MS": "25",
                 "NAURA_CACHE": folder.appending(path: "cache-\(name)-\(number)").path, "NAURA_SERVE_PORT": "0",
                 "NAURA_API_PORT": "0", "NAURA_FAILPOINT": failpoint ?? "",
-            ])
+            ].merging(environment) { $1 })
+    }
+
+    /// What `pattern` finds in the log of the worker `name`: where it listens, once it does.
+    func address(of name: String, said pattern: Regex<(Substring, Substring)>) async throws -> String {
+        var found: String?
+        let isFound = try await eventually(within: .seconds(30)) {
+            let log = processes.withLock { $0.first { $0.name == name } }?.log ?? ""
+            found = log.firstMatch(of: pattern).map { String($0.output.1) }
+            return found != nil
+        }
+        guard isFound, let found else { throw PipelineFailure(description: "\(name) does not listen") }
+        return found
     }
 
     // MARK: - What is asked of it
 
     /// Records the project file at `path`, as `naura apply` does.
-    func apply(_ path: String) async throws {
+    func apply(_ path: String, change: (inout ProjectDefinition) -> Void = { _ in }) async throws {
         let project = try ProjectReader.read(path: path)
-        try await database.transaction { transaction in
+        var definition = project.definition
+        change(&definition)
+        try await database.transaction { [definition] transaction in
             _ = try await Projects.apply(
-                project.definition, sha256: project.sha256, source: project.source, by: "test", in: transaction)
+                definition, sha256: project.sha256, source: project.source, by: "test", in: transaction)
         }
     }
 
@@ -137,6 +155,14 @@ final class PipelineSystem: Sendable {
             NewData(dataset: DatasetID(rawValue: dataset), uri: file.absoluteString),
             id: EventID(rawValue: file.lastPathComponent), source: "/naura/test", time: Date(), causeID: nil,
             rootID: nil)
+        _ = try await Publisher.publish(event, in: database)
+    }
+
+    /// Publishes `payload`, once a run.
+    func say(_ payload: some EventPayload) async throws {
+        let event = try EncodedEvent(
+            payload, id: EventID(rawValue: "said/\(type(of: payload).type)/\(payload.subject)"), source: "/naura/test",
+            time: Date(), causeID: nil, rootID: nil)
         _ = try await Publisher.publish(event, in: database)
     }
 

@@ -15,7 +15,11 @@ import NauraStage
         }
         await Worker.run("api") { context in
             WorkerParts().service(
-                try APIServer(configuration: configuration, database: context.database, logger: context.logger))
+                try APIServer(
+                    configuration: configuration, database: context.database, logger: context.logger,
+                    onPublished: { [tracer = context.tracer] event, caller, began in
+                        tracer?.published(event, parent: caller, start: began)
+                    }))
         }
     }
 

@@ -229,7 +229,9 @@ enum RolloutCourse {
                 model: ModelID(rawValue: rollout.model), version: rollout.version, baseline: baseline,
                 rollout: Int64(rollout.id), state: state, weight: weight, verdict: word, reason: record.reason),
             about: "\(rollout.causeID)/\(step)/\(state.rawValue)/\(number)",
-            lineage: (cause: EventID(rawValue: rollout.causeID), root: EventID(rawValue: rollout.rootID)))
+            lineage: Lineage(
+                cause: EventID(rawValue: rollout.causeID), root: EventID(rawValue: rollout.rootID),
+                traceparent: rollout.traceparent))
     }
 
     private static func percent(_ share: Double) -> String { "\((share * 10_000).rounded() / 100) %" }

@@ -33,7 +33,8 @@ struct StartRollout: Stage {
             model: model, version: promoted.version, comparedWith: promoted.champion, digest: version.digest,
             policy: try await Rollouts.policy(of: model, in: work.transaction),
             actor: promoted.requestedBy ?? "naura", reason: promoted.reason ?? promoted.evaluation?.reason ?? "",
-            causeID: event.envelope.id.rawValue, rootID: event.envelope.rootID.rawValue, in: work.transaction)
+            causeID: event.envelope.id.rawValue, rootID: event.envelope.rootID.rawValue,
+            traceparent: event.envelope.traceparent, in: work.transaction)
         guard filed != nil else { return }
         try await RolloutCourse.makeRoom(for: promoted.version, beside: active, of: model, in: work)
     }

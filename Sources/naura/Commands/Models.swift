@@ -86,7 +86,8 @@ struct Retrain: AsyncParsableCommand {
     func run() async throws {
         let payload = RetrainDue(model: ModelID(model), requestedBy: Outgoing.actor, reason: reason)
         let id = EventID(Outgoing.newID())
-        let event = try EncodedEvent(payload, id: id, source: Outgoing.source, time: Date())
+        let event = try EncodedEvent(
+            payload, id: id, source: Outgoing.source, time: Date(), traceparent: Outgoing.traceparent)
         try await Connection.open(Settings.current()) { database in
             let known = try await Overview.models(in: database).map(\.name)
             guard known.contains(model) else {

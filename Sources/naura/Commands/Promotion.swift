@@ -27,7 +27,8 @@ enum Promotion {
         let payload = ModelPromoted(
             model: ModelID(model), version: version, champion: row.champion, requestedBy: Outgoing.actor,
             reason: reason)
-        let event = try EncodedEvent(payload, id: id, source: Outgoing.source, time: Date())
+        let event = try EncodedEvent(
+            payload, id: id, source: Outgoing.source, time: Date(), traceparent: Outgoing.traceparent)
         try await database.transaction { transaction in
             try await Publisher.publish(event, in: transaction)
             try await Actions.record(

@@ -58,10 +58,12 @@ extension PublishCommand {
                     body: body)
             ).payload.subject
             event = EncodedEvent(
-                envelope: Envelope(id: id, type: Payload.type, source: Outgoing.source, subject: subject, time: time),
-                body: body)
+                envelope: Envelope(
+                    id: id, type: Payload.type, source: Outgoing.source, subject: subject, time: time,
+                    traceparent: Outgoing.traceparent), body: body)
         } else {
-            event = try EncodedEvent(payload(), id: id, source: Outgoing.source, time: time)
+            event = try EncodedEvent(
+                payload(), id: id, source: Outgoing.source, time: time, traceparent: Outgoing.traceparent)
         }
         let isNew = try await Connection.open(Settings.current()) { try await Publisher.publish(event, in: $0) }
         if !isNew { Terminal.printError("an event with this id was published before; nothing was added") }
@@ -78,6 +80,12 @@ extension PublishCommand {
 /// What the command line's own events share.
 enum Outgoing {
     static let source = "/naura/cli"
+
+    /// The trace context of whoever runs the command, where `TRACEPARENT` holds a valid one: what the event sets going
+    /// goes on in that trace. Else the first worker begins one.
+    static var traceparent: String? {
+        ProcessInfo.processInfo.environment["TRACEPARENT"].flatMap { Traceparent.isValid($0) ? $0 : nil }
+    }
 
     /// 32 random hex digits, as derived events have.
     static func newID() -> String {

@@ -2,23 +2,26 @@ import Foundation
 import Synchronization
 
 /// An HTTP server on a free port that keeps what is posted to it; one request a connection.
-final class WebhookSink: Sendable {
-    struct Request: Sendable {
-        let headers: [String: String]
-        let body: Data
+public final class WebhookSink: Sendable {
+    /// What was posted.
+    public struct Request: Sendable {
+        public let headers: [String: String]
+        public let body: Data
     }
     private struct State {
-        var requests: [Request] = []
+        /// What was posted so far.
+        public var requests: [Request] = []
         /// Answers to give, in order; 200 when there is none left.
         var statuses: [Int]
     }
 
     private let descriptor: Int32
     private let state: Mutex<State>
-    let url: String
+    /// Where it listens.
+    public let url: String
 
     /// Answers the first requests with `statuses`, and all further ones with 200.
-    init(statuses: [Int] = []) throws {
+    public init(statuses: [Int] = []) throws {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -37,10 +40,11 @@ final class WebhookSink: Sendable {
         Thread.detachNewThread { [self] in serve() }
     }
 
-    var requests: [Request] { state.withLock { $0.requests } }
+    /// What was posted so far.
+    public var requests: [Request] { state.withLock { $0.requests } }
 
     /// Ends the server.
-    func close() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    public func close() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
     private func serve() {
         while true {
