@@ -12,7 +12,8 @@ struct FailpointTests {
 
     /// Calls that make something last: after each of them a death finds another world than before it.
     private static let durableSteps = [
-        #"Streams\.(take|release|mark|leaseShared|releaseShared)\("#, #"Jobs\.(claim|renew|settle|postpone|fail|endCancelled)\("#,
+        #"Streams\.(take|release|mark|leaseShared|releaseShared)\("#,
+        #"Jobs\.(claim|renew|settle|postpone|fail|endCancelled)\("#,
         #"Attempts\.begin\("#, #"Inbox\.(ensure|prune)\("#, #"Outbox\.(append|prune)\("#,
         #"database\.transaction[ ({]"#,
         #"producer\.deliver\("#, #"consumer\.commit\("#, #"createTopics\("#, #"[^A-Za-z](FileSystem\.)?rename\("#,
