@@ -129,7 +129,9 @@ struct ScaleTests {
                 }
                 #expect(outcome == .requested)
                 #expect(try await harness.waitFor(1, in: "ledger.job", "state = 'cancelled'"))
-            case "stop": #expect(await probe.stop() == 0)
+            case "stop":
+                let code = await probe.stop()
+                #expect(code == 0, "ended with \(code)\n\(probe.log.suffix(3_000))")
             default: await probe.kill()
             }
             #expect(try await eventually(within: .seconds(10)) { try left() == 0 })
