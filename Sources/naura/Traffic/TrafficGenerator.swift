@@ -75,7 +75,7 @@ final class TrafficGenerator: Sendable {
 
     private func nextRow() -> (TrafficRow, visit: Int)? {
         let visit = visits.add(1, ordering: .relaxed).newValue
-        return rows.withLock { rows in rows.isEmpty ? nil : (rows[visit % rows.count], visit) }
+        return rows.withLock { rows in rows.isEmpty ? nil : (rows[Self.place(of: visit, among: rows.count)], visit) }
     }
 
     private func send(_ row: (TrafficRow, visit: Int), dueAt: ContinuousClock.Instant) async {
@@ -102,5 +102,12 @@ final class TrafficGenerator: Sendable {
     private static func arm(of headers: HTTPHeaders) -> String {
         let arm = headers.first(name: "x-naura-arm") ?? "unknown"
         return headers.first(name: "x-naura-version").map { "\(arm)/\($0)" } ?? arm
+    }
+
+    /// Walks through all rows by steps of the golden ratio: any stretch of visits is a fair sample of them, where one
+    /// after another would show a monitor first January's customers and then February's.
+    static func place(of visit: Int, among count: Int) -> Int {
+        let fraction = UInt64(truncatingIfNeeded: visit) &* 0x9E37_79B9_7F4A_7C15 >> 32
+        return Int(fraction * UInt64(count) >> 32)
     }
 }
