@@ -107,7 +107,7 @@ final class TrafficGenerator: Sendable {
     /// Walks through all rows by steps of the golden ratio: any stretch of visits is a fair sample of them, where one
     /// after another would show a monitor first January's customers and then February's.
     static func place(of visit: Int, among count: Int) -> Int {
-        let fraction = UInt64(truncatingIfNeeded: visit) &* 0x9E37_79B9_7F4A_7C15 >> 32
-        return Int(fraction * UInt64(count) >> 32)
+        let fraction = (UInt64(truncatingIfNeeded: visit) &* 0x9E37_79B9_7F4A_7C15) >> 32
+        return Int((fraction * UInt64(count)) >> 32)
     }
 }
