@@ -51,6 +51,7 @@ chaos: bootstrap ## kill, freeze, cut and fill everything, for some forty minute
 	NAURA_CHAOS_SEEDS=20 NAURA_CHAOS_LANES=8 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.ChaosTests
 	NAURA_CHAOS_REPETITIONS=10 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.FaultTests
 	NAURA_CHAOS_EVENTS=200000 NAURA_CHAOS_HOLD_SECONDS=60 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.FaultLoadTests
+	NAURA_LONG_TESTS=1 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.ScaleTests
 	NAURA_CHAOS_POINTS=40 NAURA_CHAOS_RUNS=5 swift test --skip-build --disable-xctest --no-parallel --filter PipelineTests.PipelineChaosTests
 
 release-schemas: ## keep the event schemas as they are now, for later ones to be held against; only at a release
