@@ -8,8 +8,8 @@ import NauraPostgres
 public enum Redriven: Sendable, Equatable {
     /// The same event, with the same id, is on its way to its stage again.
     case event(EventID)
-    /// The same job waits again, with no try counted. What it answered for is for the caller to open again.
-    case job(Int, kind: String, arguments: String)
+    /// The same job waits again, with no try counted; its runner opens again what it answers for.
+    case job(Int)
     /// Somebody did it before, and nothing was done now.
     case already(by: String, at: Date)
 }
@@ -41,9 +41,7 @@ extension DeadLetters {
         }
         let done: Redriven
         if letter.isJob {
-            done = .job(
-                try await reopenJob(of: letter, in: transaction), kind: letter.stage,
-                arguments: String(decoding: letter.body ?? [], as: UTF8.self))
+            done = .job(try await reopenJob(of: letter, in: transaction))
         } else {
             let event = try event(in: letter)
             try checkAge(event, of: letter)

@@ -19,7 +19,8 @@ public protocol JobRunner: Sendable {
     /// Does `job` and settles it through `lease`, or gives it back by ``Lease/postpone(_:)``.
     ///
     /// May be called again for the same job, after a crash at any moment; the files and rows of an earlier attempt may
-    /// be there. Cancelled when the lease is lost or the worker stops.
+    /// be there. So it is after ``abandon(_:because:in:)``, when somebody redrives the job: what was settled as failed is
+    /// done after all. Cancelled when the lease is lost or the worker stops.
     /// - Throws: ``Rejection`` when no retry can help: the job fails, a dead letter says why, the next job of the key
     ///   goes on. Any other error gives the job back, to be tried again later.
     func run(_ job: Job<Arguments>, under lease: Lease) async throws

@@ -62,7 +62,7 @@ struct DeadLetterTests {
             let probe = try await harness.startReady()
             try await harness.publish([try RuntimeHarness.event("job", -1)])
             #expect(try await harness.waitFor(1, in: "ledger.dead_letter", "state = 'open'"))
-            guard case .job(let id, "probe-job", let arguments) = try await redrive(1, harness) else {
+            guard case .job(let id) = try await redrive(1, harness) else {
                 Issue.record("no job was redriven")
                 return
             }
@@ -72,7 +72,7 @@ struct DeadLetterTests {
                 try await harness.count("(select distinct event_id from ledger.outbox where type = 'dead-letter') d")
                     == 2)
             try await repair(harness)
-            #expect(try await redrive(1, harness) == .job(id, kind: "probe-job", arguments: arguments))
+            #expect(try await redrive(1, harness) == .job(id))
             #expect(try await harness.waitFor(1, in: "probe.settled", "job = \(id)"))
             #expect(try await harness.count("ledger.job", "state = 'done' and tries = 0") == 1)
             #expect(try await harness.count("ledger.dead_letter") == 1)

@@ -8,4 +8,7 @@ enum ChainJobs {
 
     /// Whether a failed job of `kind` ends the chain: telling people is no part of it.
     static func carriesTheChain(_ kind: String) -> Bool { kind != "send" }
+
+    /// Jobs whose end the chain waits for, also where an earlier try has ended it: a redriven job may still turn it.
+    static let awaited: Set<String> = ["validate", "featurize", "train", "evaluate"]
 }

@@ -63,6 +63,8 @@ struct ChainWatcher {
         guard failed.isEmpty else {
             return .rejected(failed.map { "\($0.kind): \($0.failure ?? "failed")" }.joined(separator: "; "))
         }
+        let open = jobs.filter { ["waiting", "running"].contains($0.state) && ChainJobs.awaited.contains($0.kind) }
+        guard open.isEmpty else { return nil }
         var outcomes: [ChainOutcome] = []
         for logged in events {
             switch try await outcome(of: logged) {
@@ -95,6 +97,12 @@ struct ChainWatcher {
         case "data-validated":
             return events.contains { $0.row.causeID == row.id } ? .continues : .goesOn
         case "data-rejected":
+            // A redriven job has let them in after all.
+            let isLetIn = events.contains {
+                ["data-validated", "features-ready"].contains($0.row.type) && $0.row.subject == row.subject
+                    && $0.row.time > row.time
+            }
+            guard !isLetIn else { return .continues }
             return .ends(.rejected("\(row.subject): data rejected: \(EventSummary.violations(of: logged))"))
         case "features-ready", "code-merged", "retrain-due", "drift-alert":
             return try await triggered(by: row)

@@ -47,9 +47,6 @@ struct DeadLettersRedrive: AsyncParsableCommand {
                 let act = try await DeadLetterAct.of(id) {
                     try await database.transaction { transaction in
                         let done = try await DeadLetters.redrive(id, by: Outgoing.actor, in: transaction)
-                        if case .job(let job, let kind, let arguments) = done {
-                            try await RedrivenJobs.reopen(job, kind: kind, arguments: arguments, in: transaction)
-                        }
                         if let eventID = done.recorded {
                             try await Actions.record(
                                 actor: Outgoing.actor, verb: "redrive", target: "dead-letter/\(id)", reason: "",
@@ -143,7 +140,7 @@ extension Redriven {
     fileprivate var told: (outcome: String, message: String) {
         switch self {
         case .event(let id): ("redriven", "redriven: event \(id) is on its way again")
-        case .job(let id, _, _): ("redriven", "redriven: job \(id) waits again")
+        case .job(let id): ("redriven", "redriven: job \(id) waits again")
         case .already(let by, let at):
             ("already", "was redriven already, \(Moment.text(at)) by \(by), and has not failed since; nothing was done")
         }
