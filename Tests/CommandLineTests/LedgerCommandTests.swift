@@ -145,21 +145,21 @@ struct LedgerCommandTests {
         }
     }
 
-    @Test("a redriven training finds open what it answered for, and waits again with no try counted")
-    func redrivenTraining() async throws {
+    @Test("a redriven job waits again with no try counted, and wait follows it")
+    func redrivenJob() async throws {
         try await Program.withDatabase { naura, database in
-            for statement in [
-                "insert into naura.model (name, project, project_version, definition) values ('churn', 'p', 1, '{}')",
+            let merged = try await naura(
+                "publish", "code-merged", "--repository", "a/b", "--commit", "4be1f09", "--id", "merged")
+            #expect(merged.code == 0, "\(merged.errors)")
+            try await database.update(
                 """
-                insert into ledger.job (kind, key, about, arguments, state, tries, ended_at)
-                values ('train', 'churn', 'churn/1', '{"model": "churn"}', 'failed', 4, now())
-                """,
-                """
-                insert into naura.training_request
-                    (job_id, model, state, definition, project_version, read_points, reason, settled_at)
-                values (1, 'churn', 'failed', '{}', 1, '{}', 'the disk is full', now())
-                """,
-            ] { try await database.update(Query(stringLiteral: statement)) }
+                insert into ledger.job
+                    (kind, key, about, arguments, state, tries, ended_at, failure_message, cause_id, root_id)
+                values ('train', 'churn', 'churn/1', '{"model": "churn"}', 'failed', 4, now(), 'the disk is full',
+                    'merged', 'merged')
+                """)
+            let failed = try await naura("wait", "merged", "--timeout", "20s")
+            #expect(failed.code == 3 && failed.output.contains("the disk is full"), "\(failed.output)")
             try await database.transaction { transaction in
                 _ = try await DeadLetters.file(
                     DeadLetterRow(
@@ -170,7 +170,8 @@ struct LedgerCommandTests {
             let redriven = try await naura("dlq", "redrive", "1")
             #expect(redriven.code == 0 && redriven.output.contains("job 1 waits again"), "\(redriven)")
             #expect(try await count("ledger.job where state = 'waiting' and tries = 0", database) == 1)
-            #expect(try await count("naura.training_request where state = 'frozen' and reason is null", database) == 1)
+            let waits = try await naura("wait", "merged", "--timeout", "300ms")
+            #expect(waits.code == 4, "\(waits.output)")
         }
     }
 }

@@ -204,6 +204,10 @@ struct APITests {
             for worker in ["validate", "featurize", "train", "promote", "rollout", "serve", "monitor"] {
                 #expect(page.text.contains("data-worker=\"\(worker)\""))
             }
+            for part in ["status", "loop", "models", "rollouts", "runs", "drift", "workers", "alerts", "recent"] {
+                #expect(page.text.contains("id=\"\(part)\""), "\(part)")
+                #expect(!page.text.contains("id=\"\(part)\"></div>"), "\(part) is empty")
+            }
             #expect(try await api.send("/page.css").headers["content-type"]?.hasPrefix("text/css") == true)
         }
     }
