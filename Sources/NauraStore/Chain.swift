@@ -15,6 +15,8 @@ public struct ChainBranch: Sendable, Equatable {
         public let codeCommit: String?
         /// How many triggers were folded into it.
         public let causes: Int
+        /// Whether only a backfill asked for it: what passes the gate waits for a person.
+        public let isBackfill: Bool
         public let frozenAt: Date
         public let settledAt: Date?
     }
@@ -63,7 +65,7 @@ public enum Chain {
         let rows = try await database.query(
             """
             select t.model, t.event_id, t.at, r.id as request, r.state as request_state, r.reason as request_reason,
-                u.id as run, v.version, r.code_commit, r.frozen_at, r.settled_at, c.causes,
+                u.id as run, v.version, r.code_commit, r.is_backfill, r.frozen_at, r.settled_at, c.causes,
                 e.id as evaluation, e.verdict, e.reason as verdict_reason, e.metric, e.candidate_score,
                 e.champion_score, o.id as rollout
             from naura.trigger t
@@ -131,7 +133,8 @@ public enum Chain {
         return ChainBranch.Training(
             request: request, state: try row.get("request_state"), reason: try row.get("request_reason"),
             run: try row.get("run"), version: try row.get("version"), codeCommit: try row.get("code_commit"),
-            causes: try row.get("causes"), frozenAt: try row.get("frozen_at"), settledAt: try row.get("settled_at"))
+            causes: try row.get("causes"), isBackfill: try row.get("is_backfill"), frozenAt: try row.get("frozen_at"),
+            settledAt: try row.get("settled_at"))
     }
 
     private static func verdict(_ row: Row) throws -> ChainBranch.Verdict? {

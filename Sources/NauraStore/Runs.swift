@@ -119,7 +119,8 @@ public enum Runs {
     }
 
     /// A finished run with the same training set, parameters, library, and code as `run`, whose package is the champion's
-    /// or that of a version still on its way there; the champion's first.
+    /// or that of a version still on its way there; the champion's first. A version that a backfill made, and nobody has
+    /// promoted, is on no way but for another backfill.
     public static func equal(to run: RunRecord, in transaction: Transaction) async throws -> EqualRun? {
         let row = try await transaction.first(
             """
@@ -131,7 +132,10 @@ public enum Runs {
             and r.environment->>'xgboost' = \(run.environment["xgboost"])
             and (select coalesce(jsonb_object_agg(key, value), '{}') from naura.run_parameter where run_id = r.id)
                 = \(json: Dictionary(run.parameters.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first }))
-            and v.state in ('champion', 'candidate', 'passed', 'trained')
+            and (v.state in ('champion', 'candidate') or v.state in ('passed', 'trained') and not exists (
+                select 1 from naura.training_request theirs, naura.training_request ours
+                where theirs.id = r.request_id and theirs.is_backfill and ours.id = \(run.request)
+                and not ours.is_backfill))
             order by v.state = 'champion' desc, v.version desc
             limit 1
             """)

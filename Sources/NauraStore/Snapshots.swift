@@ -35,6 +35,8 @@ public struct Snapshot: Sendable, Equatable {
     public let state: State
     /// The moment of its event, or a microsecond after the snapshot before it: numbers and moments have one order.
     public let arrivedAt: Date
+    /// Whether a backfill brought it in.
+    public let isBackfill: Bool
 }
 
 /// Where a new snapshot comes from.
@@ -55,10 +57,12 @@ public struct SnapshotArrival: Sendable {
     public let rootID: String
     /// The event's own time.
     public let time: Date
+    /// Whether a backfill brings it in.
+    public let isBackfill: Bool
 
     public init(
         dataset: String, uri: String, format: String, expectedSHA256: String?, window: (from: Date, to: Date)?,
-        eventID: String, rootID: String, time: Date
+        eventID: String, rootID: String, time: Date, isBackfill: Bool = false
     ) {
         self.dataset = dataset
         self.uri = uri
@@ -68,6 +72,7 @@ public struct SnapshotArrival: Sendable {
         self.eventID = eventID
         self.rootID = rootID
         self.time = time
+        self.isBackfill = isBackfill
     }
 }
 
@@ -111,10 +116,10 @@ public enum Snapshots {
                 returning name, next_number - 1 as number, last_arrival_at
             ), filed as (
                 insert into naura.snapshot (dataset, number, uri, format, expected_sha256, window_from, window_to,
-                    event_id, root_id, arrived_at)
+                    event_id, root_id, arrived_at, is_backfill)
                 select name, number, \(arrival.uri), \(arrival.format), \(arrival.expectedSHA256),
                     \(arrival.window?.from), \(arrival.window?.to), \(arrival.eventID), \(arrival.rootID),
-                    last_arrival_at
+                    last_arrival_at, \(arrival.isBackfill)
                 from numbered returning number
             )
             select number from filed union all select number from known
@@ -126,14 +131,15 @@ public enum Snapshots {
     public static func find(_ dataset: String, _ number: Int64, in transaction: Transaction) async throws -> Snapshot {
         let row = try await transaction.first(
             """
-            select dataset, number, uri, format, expected_sha256, sha256, state, arrived_at from naura.snapshot
-            where dataset = \(dataset) and number = \(number)
+            select dataset, number, uri, format, expected_sha256, sha256, state, arrived_at, is_backfill
+            from naura.snapshot where dataset = \(dataset) and number = \(number)
             """)
         guard let row else { throw StoreError(.missing, "dataset \(dataset) has no snapshot \(number)") }
         return Snapshot(
             dataset: try row.get("dataset"), number: try row.get("number"), uri: try row.get("uri"),
             format: try row.get("format"), expectedSHA256: try row.get("expected_sha256"),
-            sha256: try row.get("sha256"), state: try row.get("state"), arrivedAt: try row.get("arrived_at"))
+            sha256: try row.get("sha256"), state: try row.get("state"), arrivedAt: try row.get("arrived_at"),
+            isBackfill: try row.get("is_backfill"))
     }
 
     /// The first snapshot of `dataset` that holds the bytes `sha256` and was let in; nil when there is none.

@@ -36,6 +36,8 @@ public struct FrozenRequest: Sendable, Equatable {
     public let reason: String?
     /// The ids of the events that this training answers, in the order in which they came.
     public let causes: [String]
+    /// Whether only a backfill asked for it: its version is judged, and not deployed by itself.
+    public let isBackfill: Bool
 }
 
 /// Trainings asked for: pending triggers, folded into one row.
@@ -49,7 +51,7 @@ public enum TrainingRequests {
     public static func find(job: Int, in transaction: Transaction) async throws -> FrozenRequest? {
         let row = try await transaction.first(
             """
-            select id, definition, project_version, read_points, code_commit, state, reason
+            select id, definition, project_version, read_points, code_commit, state, reason, is_backfill
             from naura.training_request where job_id = \(job)
             """)
         guard let row else { return nil }
@@ -60,7 +62,7 @@ public enum TrainingRequests {
     public static func find(_ id: Int, in transaction: Transaction) async throws -> FrozenRequest? {
         let row = try await transaction.first(
             """
-            select id, definition, project_version, read_points, code_commit, state, reason
+            select id, definition, project_version, read_points, code_commit, state, reason, is_backfill
             from naura.training_request where id = \(id)
             """)
         guard let row else { return nil }
@@ -82,13 +84,16 @@ public enum TrainingRequests {
         let datasets = Set(views.map(\.definition.dataset) + [definition.label.dataset]).sorted()
         let request = try await transaction.first(
             """
-            insert into naura.training_request (job_id, model, definition, project_version, read_points, code_commit)
+            insert into naura.training_request (job_id, model, definition, project_version, read_points, code_commit,
+                is_backfill)
             select \(job), \(model), \(json: Frozen(model: definition, views: views)),
                 \(try row.get("project_version", as: Int.self))::int,
                 (select coalesce(jsonb_object_agg(dataset, number), '{}') from naura.read_point
                     where dataset = any(\(datasets))),
                 (select code_commit from naura.trigger where model = \(model) and code_commit is not null
-                    order by id desc limit 1)
+                    order by id desc limit 1),
+                not exists (select 1 from naura.trigger where model = \(model) and request_id is null
+                    and not is_backfill)
             returning id
             """)
         guard let id = try request?.get("id", as: Int.self) else {
@@ -147,6 +152,6 @@ public enum TrainingRequests {
             id: id, model: frozen.model, projectVersion: try row.get("project_version"), views: frozen.views,
             readPoints: try row.json("read_points"), codeCommit: try row.get("code_commit"),
             state: try row.get("state"), reason: try row.get("reason"),
-            causes: try causes.map { try $0.get("event_id") })
+            causes: try causes.map { try $0.get("event_id") }, isBackfill: try row.get("is_backfill"))
     }
 }

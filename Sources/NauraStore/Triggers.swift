@@ -29,6 +29,8 @@ public struct PendingTriggers: Sendable, Equatable {
     public let lastAt: Date
     /// Whether a person is among those who ask: nobody lets them wait.
     public let isAskedByHand: Bool
+    /// Whether only a backfill asks: nobody waits for the training, and its version is not deployed by itself.
+    public let isBackfill: Bool
     /// When trainings of the model started: those of the last 7 days, and the newest.
     public let trainingStarts: [Date]
     /// The newest training request, pending triggers excluded; 0 before the first. Names the fold.
@@ -53,12 +55,13 @@ public struct PendingTriggers: Sendable, Equatable {
 public enum Triggers {
     /// Files a trigger for each model that reads one of `views`, or its labels from `dataset`, and listens to new data.
     public static func file(
-        newDataOf dataset: String, views: [String], for event: TriggerEvent, in transaction: Transaction
+        newDataOf dataset: String, views: [String], isBackfill: Bool, for event: TriggerEvent,
+        in transaction: Transaction
     ) async throws {
         try await transaction.execute(
             """
-            insert into naura.trigger (model, kind, event_id, root_id, traceparent)
-            select name, 'new-data', \(event.id), \(event.rootID), \(event.traceparent)
+            insert into naura.trigger (model, kind, event_id, root_id, traceparent, is_backfill)
+            select name, 'new-data', \(event.id), \(event.rootID), \(event.traceparent), \(isBackfill)
             from naura.model
             where not is_retired and definition->'retrain'->'on' ? 'new-data'
             and (definition->'features' ?| \(views) or definition->'label'->>'dataset' = \(dataset))
@@ -91,7 +94,7 @@ public enum Triggers {
         try await transaction.query(
             """
             select m.name, m.project, m.definition->'retrain' as policy, now() as now, first.at as first_at,
-                last.at as last_at, hand.is_asked, starts.at as starts, request.id as last_request
+                last.at as last_at, hand.is_asked, old.is_backfill, starts.at as starts, request.id as last_request
             from naura.trigger t
             join naura.model m on m.name = t.model
             cross join lateral (
@@ -102,12 +105,16 @@ public enum Triggers {
                 select exists (select 1 from naura.trigger where model = t.model and request_id is null
                     and actor is not null) as is_asked) hand
             cross join lateral (
+                select not exists (select 1 from naura.trigger where model = t.model and request_id is null
+                    and not is_backfill) as is_backfill) old
+            cross join lateral (
                 select coalesce(max(id), 0) as id from naura.training_request where model = t.model) request
             cross join lateral (
                 select array(
                     select extract(epoch from r.frozen_at)::double precision from naura.training_request r
                     where r.model = t.model and r.state in ('frozen', 'trained')
-                    and (r.frozen_at > now() - interval '7 days' or r.id = request.id)
+                    -- A backfill's trainings use up no weekly budget of others.
+                    and (r.id = request.id or r.frozen_at > now() - interval '7 days' and not r.is_backfill)
                     order by r.id desc limit 1000) as at) starts
             where t.event_id = \(event.id) and t.request_id is null
             order by m.name limit 1000
@@ -130,7 +137,7 @@ public enum Triggers {
             model: try row.get("name"), project: try row.get("project"), policy: try row.json("policy"),
             now: try row.get("now"),
             firstAt: try row.get("first_at"), lastAt: try row.get("last_at"),
-            isAskedByHand: try row.get("is_asked"),
+            isAskedByHand: try row.get("is_asked"), isBackfill: try row.get("is_backfill"),
             trainingStarts: try row.get("starts", as: [Double].self).map(Date.init(timeIntervalSince1970:)),
             lastRequest: try row.get("last_request"))
     }

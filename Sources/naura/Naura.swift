@@ -11,7 +11,7 @@ struct Naura: AsyncParsableCommand {
             NAURA_DATABASE_URL and its companions in the environment (see `naura env`).
 
             Exit codes: 0 done; 1 could not be done, the reason stands on standard error; 3 the event was rejected \
-            (`wait`), or a step of the story was not seen (`demo`); 4 timed out (`wait`); 64 the command line could not \
+            (`wait`, `backfill`), or a step of the story was not seen (`demo`); 4 timed out (`wait`, `backfill`); 64 the command line could not \
             be understood.
 
             Begin with: naura init shop --from customers.csv --key id --label churn && cd shop && naura up --detach
@@ -22,7 +22,7 @@ struct Naura: AsyncParsableCommand {
             CommandGroup(
                 name: "Turning the wheel",
                 subcommands: [
-                    Apply.self, Publish.self, Wait.self, Retrain.self, Predict.self, TrafficCommand.self,
+                    Apply.self, Publish.self, Backfill.self, Wait.self, Retrain.self, Predict.self, TrafficCommand.self,
                     Models.self, JobsCommand.self,
                 ]),
             CommandGroup(

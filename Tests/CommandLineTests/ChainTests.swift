@@ -32,13 +32,13 @@ struct ChainTests {
     }
 
     private func branch(
-        _ state: String, verdict: String? = nil, rollout: ChainRollout? = nil
+        _ state: String, verdict: String? = nil, rollout: ChainRollout? = nil, isBackfill: Bool = false
     ) -> ChainBranch {
         ChainBranch(
             model: "churn", event: "e", at: Date(timeIntervalSince1970: 0),
             training: ChainBranch.Training(
                 request: 1, state: state, reason: "because", run: "r", version: 4, codeCommit: nil, causes: 1,
-                frozenAt: Date(timeIntervalSince1970: 0), settledAt: nil),
+                isBackfill: isBackfill, frozenAt: Date(timeIntervalSince1970: 0), settledAt: nil),
             verdict: verdict.map {
                 ChainBranch.Verdict(
                     evaluation: 1, verdict: $0, reason: "so", metric: "roc-auc", candidate: 0.8, champion: 0.8)
@@ -55,6 +55,21 @@ struct ChainTests {
         #expect(
             ChainOutcome.of(branch("trained", verdict: "promoted", rollout: rollout("completed")))
                 == .promoted("churn version 4 answers everyone"))
+    }
+
+    @Test("what only a backfill asked for ends with the gate's verdict, until a person promotes it")
+    func backfill() {
+        let passed = ChainOutcome.of(branch("trained", verdict: "promoted", isBackfill: true))
+        #expect(
+            passed
+                == .passed(
+                    "churn version 4 passed the gate (so); only a backfill asked for it, so it waits for "
+                        + "`naura models promote churn 4`"))
+        let promoted = branch("trained", verdict: "promoted", rollout: rollout("completed"), isBackfill: true)
+        #expect(ChainOutcome.of(promoted) == .promoted("churn version 4 answers everyone"))
+        #expect(
+            ChainOutcome.of(branch("trained", verdict: "rejected", isBackfill: true))
+                == .rejected("churn version 4: rejected: so"))
     }
 
     @Test("what is refused or taken back is a rejection that says why; what is no news is nothing to do")

@@ -74,16 +74,7 @@ struct Program: Sendable {
     func run(_ arguments: [String]) async throws -> Result {
         let id = UUID().uuidString
         let (out, err) = (folder.appending(path: ".out-\(id)").path, folder.appending(path: ".err-\(id)").path)
-        // Foundation's `Process` learns of an end only when nobody holds its socket any more: not while a daemon lives
-        // that the program has left behind, as `naura up --detach` does.
-        let program = WorkerProcess.folder.appending(path: "naura").path
-        let shell = "cd '\(folder.path)' && exec '\(program)' \"$@\" >'\(out)' 2>'\(err)'"
-        let process = try Launch(
-            executable: "/bin/sh", arguments: ["-c", shell, "naura"] + arguments,
-            environment: ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("NAURA_") }
-                .merging(environment) { $1 },
-            log: folder.appending(path: ".shell.log").path
-        ).start()
+        let process = try start(arguments, out: out, err: err)
         var code: Int32?
         _ = try await eventually(within: .seconds(100)) {
             code = collectEndedChildren([process.pid])[process.pid]
@@ -96,6 +87,22 @@ struct Program: Sendable {
         return Result(
             code: code, output: try String(contentsOfFile: out, encoding: .utf8),
             errors: try String(contentsOfFile: err, encoding: .utf8))
+    }
+
+    /// Starts `naura` with `arguments`, and leaves it to the caller to end and collect.
+    func start(
+        _ arguments: [String], out: String = "/dev/null", err: String = "/dev/null"
+    ) throws -> ProcessIdentity {
+        // Foundation's `Process` learns of an end only when nobody holds its socket any more: not while a daemon lives
+        // that the program has left behind, as `naura up --detach` does.
+        let program = WorkerProcess.folder.appending(path: "naura").path
+        let shell = "cd '\(folder.path)' && exec '\(program)' \"$@\" >'\(out)' 2>'\(err)'"
+        return try Launch(
+            executable: "/bin/sh", arguments: ["-c", shell, "naura"] + arguments,
+            environment: ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("NAURA_") }
+                .merging(environment) { $1 },
+            log: folder.appending(path: ".shell.log").path
+        ).start()
     }
 }
 

@@ -26,6 +26,7 @@ struct OrderFeatures: Stage {
         try await work.file(
             FeaturizeSnapshot.kind, key: dataset, about: "\(dataset)/\(validated.number)",
             arguments: FeaturizeOrder(dataset: dataset, number: validated.number),
+            priority: validated.backfill == true ? .backfill : .retrain,
             team: try await Datasets.project(of: dataset, in: work.transaction))
     }
 }

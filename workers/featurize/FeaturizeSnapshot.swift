@@ -115,13 +115,15 @@ struct FeaturizeSnapshot: JobRunner {
         for target in plan.labels { try await LabelRows.reveal(target, in: transaction) }
         try await Snapshots.makeReady(plan.snapshot, in: transaction)
         if let next = try await plan.remainder(in: work) {
-            return try await work.file(Self.kind, key: plan.dataset.name, about: next.about, arguments: next.order)
+            return try await work.file(
+                Self.kind, key: plan.dataset.name, about: next.about, arguments: next.order,
+                priority: plan.snapshot.isBackfill ? .backfill : .retrain)
         }
         guard order.announces else { return }
         try await work.emit(
             FeaturesReady(
                 dataset: DatasetID(rawValue: plan.dataset.name), snapshot: plan.sha256, number: plan.number,
                 featureViews: try await FeatureViews.names(of: plan.dataset.name, in: transaction),
-                rows: Int(writing.written), asOf: asOf))
+                rows: Int(writing.written), asOf: asOf, backfill: plan.snapshot.isBackfill ? true : nil))
     }
 }

@@ -11,6 +11,8 @@ struct EvaluateCandidate: JobRunner {
     struct Arguments: Codable, Sendable {
         let model: String
         let version: Int
+        /// True for a version that only a backfill asked for: it is judged, and goes no further by itself.
+        var isBackfill: Bool?
     }
 
     static let kind: JobKind = "evaluate"
@@ -33,6 +35,8 @@ struct EvaluateCandidate: JobRunner {
             try await ModelVersions.judge(
                 trial.candidate.model, trial.candidate.version, passed: judgement.verdict == .promoted,
                 in: work.transaction)
+            // What passes waits for a person; the verdict is on record, and nothing else happens to the version.
+            if judgement.verdict == .promoted, job.arguments.isBackfill == true { return }
             try await announce(judgement, trial, in: work)
         }
     }

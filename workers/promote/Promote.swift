@@ -25,7 +25,9 @@ struct GateTrained: Stage {
         let trained = event.payload
         try await work.file(
             EvaluateCandidate.kind, key: trained.model.rawValue, about: "\(trained.model)/\(trained.version)",
-            arguments: EvaluateCandidate.Arguments(model: trained.model.rawValue, version: trained.version),
+            arguments: EvaluateCandidate.Arguments(
+                model: trained.model.rawValue, version: trained.version, isBackfill: trained.backfill),
+            priority: trained.backfill == true ? .backfill : .retrain,
             team: try await DefinedModels.project(of: trained.model.rawValue, in: work.transaction))
     }
 }

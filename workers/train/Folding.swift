@@ -14,8 +14,8 @@ struct FoldNewData: Stage {
         let ready = event.payload
         try await ReadPoints.advance(ready.dataset.rawValue, to: ready.number, in: work.transaction)
         try await Triggers.file(
-            newDataOf: ready.dataset.rawValue, views: ready.featureViews, for: TriggerEvent(event.envelope),
-            in: work.transaction)
+            newDataOf: ready.dataset.rawValue, views: ready.featureViews, isBackfill: ready.backfill == true,
+            for: TriggerEvent(event.envelope), in: work.transaction)
         try await fold(event.envelope, in: work)
     }
 }
@@ -74,7 +74,8 @@ private func fold(_ event: Envelope, in work: borrowing Work) async throws {
         try await work.file(
             TrainModel.kind, key: pending.model, about: pending.fold,
             arguments: TrainModel.Arguments(model: pending.model), after: .seconds(pending.secondsUntilDue),
-            priority: .retrain, team: pending.project, policy: pending.isAskedByHand ? .hasten : .postpone)
+            priority: pending.isBackfill ? .backfill : .retrain, team: pending.project,
+            policy: pending.isAskedByHand ? .hasten : .postpone)
     }
 }
 

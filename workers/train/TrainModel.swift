@@ -135,7 +135,7 @@ struct TrainModel: JobRunner {
                 model: ModelID(rawValue: run.model), version: version, run: RunID(rawValue: run.id),
                 trainingSet: set.record.sha256, digest: digest, artifact: artifact, metrics: trained.metrics,
                 causes: request.causes.prefix(Self.causesMax).map(EventID.init(rawValue:)),
-                codeCommit: request.codeCommit))
+                codeCommit: request.codeCommit, backfill: request.isBackfill ? true : nil))
     }
 
     /// A record in Kafka holds a million bytes; a cause takes 35. The run's row names all of them.

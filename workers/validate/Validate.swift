@@ -28,7 +28,7 @@ struct NumberSnapshot: Stage {
         let arrival = SnapshotArrival(
             dataset: data.dataset.rawValue, uri: data.uri, format: data.format.rawValue,
             expectedSHA256: data.sha256, window: data.window.map { ($0.from, $0.to) }, eventID: event.id.rawValue,
-            rootID: event.rootID.rawValue, time: event.time)
+            rootID: event.rootID.rawValue, time: event.time, isBackfill: data.backfill == true)
         guard let number = try await Snapshots.file(arrival, in: work.transaction) else {
             let reason = "no dataset is called '\(data.dataset)'; `naura apply` defines datasets"
             try await work.emit(
@@ -40,6 +40,7 @@ struct NumberSnapshot: Stage {
         let project = try await Datasets.project(of: data.dataset.rawValue, in: work.transaction)
         try await work.file(
             ValidateSnapshot.kind, key: data.dataset.rawValue, about: "\(data.dataset)/\(number)",
-            arguments: ValidateSnapshot.Arguments(dataset: data.dataset.rawValue, number: number), team: project)
+            arguments: ValidateSnapshot.Arguments(dataset: data.dataset.rawValue, number: number),
+            priority: data.backfill == true ? .backfill : .retrain, team: project)
     }
 }

@@ -126,7 +126,8 @@ struct ValidateSnapshot: JobRunner {
                 DataValidated(
                     dataset: DatasetID(rawValue: snapshot.dataset), snapshot: content.sha256,
                     number: snapshot.number, uri: snapshot.uri, rows: Int(inspection.profile.rows),
-                    bytes: content.bytes, profile: profile, backdatedRows: Int(inspection.backdatedRows)))
+                    bytes: content.bytes, profile: profile, backdatedRows: Int(inspection.backdatedRows),
+                    backfill: snapshot.isBackfill ? true : nil))
         }
     }
 

@@ -17,10 +17,12 @@ public struct DataValidated: EventPayload, Equatable {
     public let profile: JSONValue
     /// Rows that speak of a time before rows already known, and count as known since then.
     public let backdatedRows: Int?
+    /// True when a backfill brought the file in.
+    public let backfill: Bool?
 
     public init(
         dataset: DatasetID, snapshot: String, number: Int64, uri: String? = nil, rows: Int, bytes: Int64? = nil,
-        profile: JSONValue = .object([:]), backdatedRows: Int? = nil
+        profile: JSONValue = .object([:]), backdatedRows: Int? = nil, backfill: Bool? = nil
     ) {
         self.dataset = dataset
         self.snapshot = snapshot
@@ -30,10 +32,11 @@ public struct DataValidated: EventPayload, Equatable {
         self.bytes = bytes
         self.profile = profile
         self.backdatedRows = backdatedRows
+        self.backfill = backfill
     }
 
     private enum CodingKeys: String, CodingKey {
-        case dataset, snapshot, number, uri, rows, bytes, profile
+        case dataset, snapshot, number, uri, rows, bytes, profile, backfill
         case backdatedRows = "backdated_rows"
     }
 
@@ -113,9 +116,12 @@ public struct FeaturesReady: EventPayload, Equatable {
     public let rows: Int
     /// The latest event time among the rows; nil when there are none.
     public let asOf: Date?
+    /// True when a backfill brought the file in.
+    public let backfill: Bool?
 
     public init(
-        dataset: DatasetID, snapshot: String, number: Int64, featureViews: [String], rows: Int, asOf: Date? = nil
+        dataset: DatasetID, snapshot: String, number: Int64, featureViews: [String], rows: Int, asOf: Date? = nil,
+        backfill: Bool? = nil
     ) {
         self.dataset = dataset
         self.snapshot = snapshot
@@ -123,10 +129,11 @@ public struct FeaturesReady: EventPayload, Equatable {
         self.featureViews = featureViews
         self.rows = rows
         self.asOf = asOf
+        self.backfill = backfill
     }
 
     private enum CodingKeys: String, CodingKey {
-        case dataset, snapshot, number, rows
+        case dataset, snapshot, number, rows, backfill
         case featureViews = "feature_views"
         case asOf = "as_of"
     }

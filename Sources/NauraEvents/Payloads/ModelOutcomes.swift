@@ -19,10 +19,13 @@ public struct ModelTrained: EventPayload, Equatable {
     public let causes: [EventID]
     /// The commit whose code was asked for, when a merge was among the causes.
     public let codeCommit: String?
+    /// True when only a backfill asked for the training: the version is judged, and waits for a person to promote it.
+    public let backfill: Bool?
 
     public init(
         model: ModelID, version: Int, run: RunID, trainingSet: String, digest: String, artifact: String,
-        metrics: [String: Double], causes: [EventID], codeCommit: String? = nil
+        metrics: [String: Double], causes: [EventID], codeCommit: String? = nil,
+        backfill: Bool? = nil
     ) {
         self.model = model
         self.version = version
@@ -33,10 +36,11 @@ public struct ModelTrained: EventPayload, Equatable {
         self.metrics = metrics
         self.causes = causes
         self.codeCommit = codeCommit
+        self.backfill = backfill
     }
 
     private enum CodingKeys: String, CodingKey {
-        case model, version, run, digest, artifact, metrics, causes
+        case model, version, run, digest, artifact, metrics, causes, backfill
         case trainingSet = "training_set"
         case codeCommit = "code_commit"
     }

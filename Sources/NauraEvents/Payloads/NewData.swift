@@ -25,15 +25,19 @@ public struct NewData: EventPayload, Equatable {
     public let sha256: String?
     /// The time that the data speaks of.
     public let window: TimeWindow?
+    /// True for old data that a backfill brings in: worked on last, and no model of it deploys by itself.
+    public let backfill: Bool?
 
     public init(
-        dataset: DatasetID, uri: String, format: Format? = nil, sha256: String? = nil, window: TimeWindow? = nil
+        dataset: DatasetID, uri: String, format: Format? = nil, sha256: String? = nil, window: TimeWindow? = nil,
+        backfill: Bool? = nil
     ) {
         self.dataset = dataset
         self.uri = uri
         self.format = format ?? .suggested(by: uri)
         self.sha256 = sha256
         self.window = window
+        self.backfill = backfill
     }
 
     public init(from decoder: any Decoder) throws {
@@ -43,10 +47,11 @@ public struct NewData: EventPayload, Equatable {
             uri: try container.decode(String.self, forKey: .uri),
             format: try container.decodeIfPresent(Format.self, forKey: .format),
             sha256: try container.decodeIfPresent(String.self, forKey: .sha256),
-            window: try container.decodeIfPresent(TimeWindow.self, forKey: .window))
+            window: try container.decodeIfPresent(TimeWindow.self, forKey: .window),
+            backfill: try container.decodeIfPresent(Bool.self, forKey: .backfill))
     }
 
-    private enum CodingKeys: String, CodingKey { case dataset, uri, format, sha256, window }
+    private enum CodingKeys: String, CodingKey { case dataset, uri, format, sha256, window, backfill }
 
     public var subject: String { dataset.rawValue }
     public var isWellFormed: Bool {

@@ -4,17 +4,22 @@ import NauraStore
 enum ChainOutcome: Sendable, Equatable {
     /// A version that came of it answers everyone, and a gateway serves it.
     case promoted(String)
+    /// A version passed the gate and waits for a person, for only a backfill asked for it.
+    case passed(String)
     /// All is well, and nothing had to be done.
     case nothingToDo(String)
     /// Something was refused, taken back or failed for good.
     case rejected(String)
 
-    /// The outcome of several branches: a rejection weighs more than a promotion, and that more than nothing to do.
+    /// The outcome of several branches: a rejection weighs more than a promotion, that more than a version that
+    /// waits, and that more than nothing to do.
     static func combined(_ outcomes: [ChainOutcome]) -> ChainOutcome {
         let rejections = outcomes.compactMap { if case .rejected(let why) = $0 { why } else { nil } }
         if !rejections.isEmpty { return .rejected(rejections.joined(separator: "; ")) }
         let promotions = outcomes.compactMap { if case .promoted(let what) = $0 { what } else { nil } }
         if !promotions.isEmpty { return .promoted(promotions.joined(separator: "; ")) }
+        let passes = outcomes.compactMap { if case .passed(let what) = $0 { what } else { nil } }
+        if !passes.isEmpty { return .passed(passes.joined(separator: "; ")) }
         let reasons = outcomes.compactMap { if case .nothingToDo(let why) = $0 { why } else { nil } }
         return .nothingToDo(reasons.joined(separator: "; "))
     }
@@ -33,8 +38,14 @@ enum ChainOutcome: Sendable, Equatable {
         switch verdict.verdict {
         case "unchanged": return .nothingToDo("\(name): unchanged: \(verdict.reason)")
         case "rejected", "cannot-judge": return .rejected("\(name): \(verdict.verdict): \(verdict.reason)")
-        default: return branch.rollout.flatMap(of)
+        default: break
         }
+        guard branch.rollout == nil, training.isBackfill, let version = training.version else {
+            return branch.rollout.flatMap(of)
+        }
+        return .passed(
+            "\(name) passed the gate (\(verdict.reason)); only a backfill asked for it, so it waits for "
+                + "`naura models promote \(branch.model) \(version)`")
     }
 
     /// The outcome of a rollout; nil while it goes on, or no gateway serves it yet.

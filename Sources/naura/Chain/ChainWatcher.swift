@@ -23,6 +23,8 @@ struct ChainWatcher {
     private(set) var event: LoggedEvent?
     /// The chain's events so far, the watched one first.
     private(set) var events: [LoggedEvent] = []
+    /// Whether rows came of it that can be read.
+    var hasRows: Bool { events.contains { $0.row.type == FeaturesReady.type.rawValue } }
     private(set) var branches: [ChainBranch] = []
     private(set) var rollouts: [ChainRollout] = []
 

@@ -19,6 +19,8 @@ struct PublishNewData: PublishCommand {
     @Option(name: .customLong("from"), help: "The beginning of the time that the data cover, RFC 3339.")
     var windowFrom: String?
     @Option(name: .customLong("to"), help: "Its end.") var windowTo: String?
+    @Flag(help: "Old data: worked on last, and no model of it deploys by itself (see `naura backfill`).")
+    var backfill = false
 
     func payload() throws -> NewData {
         let format = try format.map { text in
@@ -35,7 +37,7 @@ struct PublishNewData: PublishCommand {
         }
         return NewData(
             dataset: DatasetID(try required(dataset, "--dataset")), uri: Outgoing.uri(try required(uri, "--uri")),
-            format: format, sha256: sha256, window: window)
+            format: format, sha256: sha256, window: window, backfill: backfill ? true : nil)
     }
 }
 

@@ -9,7 +9,8 @@ struct Wait: AsyncParsableCommand {
             Through validation, features, triggers folded into one training, the gate and the rollout, to the gateway \
             that serves the new route. An id that is not known yet is waited for.
 
-            Exit codes: 0 promoted, or nothing to do (says which and why); 3 rejected, rolled back or failed for good \
+            Exit codes: 0 promoted, passed the gate and waits for a person (after a backfill), or nothing to do (says \
+            which and why); 3 rejected, rolled back or failed for good \
             (says why); 4 timed out.
 
             Examples:
@@ -42,6 +43,7 @@ struct Wait: AsyncParsableCommand {
         }
         switch outcome {
         case .promoted(let what): Terminal.print("\(Terminal.green("promoted")): \(what)")
+        case .passed(let what): Terminal.print("\(Terminal.green("passed")): \(what)")
         case .nothingToDo(let why): Terminal.print("\(Terminal.green("nothing to do")): \(why)")
         case .rejected(let why):
             Terminal.print("\(Terminal.red("rejected")): \(why)")
