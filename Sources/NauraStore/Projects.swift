@@ -12,12 +12,17 @@ public struct FeaturizeOrder: Codable, Sendable, Equatable {
     public let labels: [String]?
     /// Whether the end is announced as features-ready: of several snapshots that are made again, the last one's is.
     public let announces: Bool
+    /// True when a backfill brought the snapshot in, and is what orders its rows; a project's order is none.
+    public let isBackfill: Bool?
 
-    public init(dataset: String, number: Int64, labels: [String]? = nil, announces: Bool = true) {
+    public init(
+        dataset: String, number: Int64, labels: [String]? = nil, announces: Bool = true, isBackfill: Bool? = nil
+    ) {
         self.dataset = dataset
         self.number = number
         self.labels = labels
         self.announces = announces
+        self.isBackfill = isBackfill
     }
 }
 

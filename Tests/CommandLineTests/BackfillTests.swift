@@ -99,8 +99,8 @@ struct BackfillCommandTests {
     /// Ends the chain of the date at `uri` as workers would: rows that concern no model, or a refusal.
     private func answer(_ uri: String, isGood: Bool, _ database: Database) async throws {
         let events = try await Outbox.events(ofType: NewData.type, in: database)
-        let event = try events.first { try $0.payload(as: NewData.self).uri == uri }
-        let id = try #require(event).envelope.id
+        let known = try events.first { try $0.payload(as: NewData.self).uri == uri }
+        let id = try #require(known).envelope.id
         guard isGood else {
             let refusal = DataRejected(
                 dataset: "flights", uri: uri, violations: [.init(rule: "type", count: 1, message: "it is no number")])

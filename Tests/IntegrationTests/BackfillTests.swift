@@ -43,6 +43,26 @@ struct BackfillTests {
         }
     }
 
+    @Test("a view added later to what a backfill brought in is announced as the project's wish, not as a backfill")
+    func views() async throws {
+        try await DataSample.with { sample in
+            let event = NewData(dataset: "customers", uri: try sample.file(Self.file), backfill: true)
+            try await handle(event, by: NumberSnapshot(), in: sample.database)
+            try await runJobs(of: ValidateSnapshot(artifacts: sample.artifacts), in: sample.database)
+            try await sample.featurize()
+            let applied = try await sample.apply(
+                DataSample.project.replacing("months: months", with: "months: months + 1"))
+            let order = try #require(applied.orders.first)
+            try await sample.database.update(
+                """
+                insert into ledger.job (kind, key, about, arguments)
+                values ('featurize', 'customers', \(applied.about(order)), \(json: order))
+                """)
+            try await runJobs(of: FeaturizeSnapshot(artifacts: sample.artifacts), in: sample.database)
+            #expect(try await said(FeaturesReady.self, in: sample.database).map(\.backfill) == [true, nil])
+        }
+    }
+
     /// Hands rows to `train`, as a backfill's or as others.
     private func fold(_ ready: FeaturesReady, _ fixture: TrainFixture, isBackfill: Bool) async throws {
         let marked = FeaturesReady(

@@ -25,7 +25,7 @@ struct OrderFeatures: Stage {
         let dataset = validated.dataset.rawValue
         try await work.file(
             FeaturizeSnapshot.kind, key: dataset, about: "\(dataset)/\(validated.number)",
-            arguments: FeaturizeOrder(dataset: dataset, number: validated.number),
+            arguments: FeaturizeOrder(dataset: dataset, number: validated.number, isBackfill: validated.backfill),
             priority: validated.backfill == true ? .backfill : .retrain,
             team: try await Datasets.project(of: dataset, in: work.transaction))
     }

@@ -13,6 +13,8 @@ struct FeaturizePlan: Sendable {
     /// The views that lack the snapshot.
     let views: [CurrentView]
     let labels: [LabelTarget]
+    /// Whether a backfill orders them.
+    let isBackfill: Bool
 
     var number: Int64 { snapshot.number }
 
@@ -32,7 +34,7 @@ struct FeaturizePlan: Sendable {
             dataset: dataset, views: try await FeatureViews.lacking(order.dataset, order.number, in: transaction),
             labels: labels.map {
                 LabelTarget(dataset: order.dataset, column: $0, number: order.number, isDraft: isReady)
-            })
+            }, isBackfill: order.isBackfill == true)
     }
 
     /// What a project that was applied meanwhile added: work for a job of its own. Nil when nothing is left.
@@ -46,7 +48,7 @@ struct FeaturizePlan: Sendable {
         guard !missing.isEmpty || !open.isEmpty else { return nil }
         let parts = missing.map { "view-\($0.id)" } + open.map { "label-\($0)" }
         return (
-            FeaturizeOrder(dataset: dataset.name, number: number, labels: open),
+            FeaturizeOrder(dataset: dataset.name, number: number, labels: open, isBackfill: isBackfill ? true : nil),
             "\(dataset.name)/\(number)/\(parts.joined(separator: "+"))"
         )
     }

@@ -117,13 +117,13 @@ struct FeaturizeSnapshot: JobRunner {
         if let next = try await plan.remainder(in: work) {
             return try await work.file(
                 Self.kind, key: plan.dataset.name, about: next.about, arguments: next.order,
-                priority: plan.snapshot.isBackfill ? .backfill : .retrain)
+                priority: plan.isBackfill ? .backfill : .retrain)
         }
         guard order.announces else { return }
         try await work.emit(
             FeaturesReady(
                 dataset: DatasetID(rawValue: plan.dataset.name), snapshot: plan.sha256, number: plan.number,
                 featureViews: try await FeatureViews.names(of: plan.dataset.name, in: transaction),
-                rows: Int(writing.written), asOf: asOf, backfill: plan.snapshot.isBackfill ? true : nil))
+                rows: Int(writing.written), asOf: asOf, backfill: plan.isBackfill ? true : nil))
     }
 }
