@@ -2,6 +2,7 @@
 
 import NauraData
 import NauraEvents
+import NauraLedger
 import NauraStage
 import NauraStore
 

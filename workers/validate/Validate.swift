@@ -3,6 +3,7 @@
 import Foundation
 import NauraData
 import NauraEvents
+import NauraLedger
 import NauraRules
 import NauraStage
 import NauraStore
