@@ -105,7 +105,8 @@ struct BackfillCommandTests {
             let refusal = DataRejected(
                 dataset: "flights", uri: uri, violations: [.init(rule: "type", count: 1, message: "it is no number")])
             let event = try EncodedEvent(
-                refusal, id: "no-\(id)", source: "/naura/validate", time: Date(), causeID: id, rootID: id)
+                refusal, id: EventID(rawValue: "no-\(id)"), source: "/naura/validate", time: Date(), causeID: id,
+                rootID: id)
             _ = try await Publisher.publish(event, in: database)
             return
         }
@@ -113,7 +114,8 @@ struct BackfillCommandTests {
             dataset: "flights", snapshot: String(repeating: "a", count: 64), number: 1, featureViews: [], rows: 3,
             backfill: true)
         let event = try EncodedEvent(
-            ready, id: "ready-\(id)", source: "/naura/featurize", time: Date(), causeID: id, rootID: id)
+            ready, id: EventID(rawValue: "ready-\(id)"), source: "/naura/featurize", time: Date(), causeID: id,
+            rootID: id)
         let key = InboxKey(event.envelope)
         try await Inbox.ensure(days: [key.day], in: database)
         try await database.transaction { transaction in
