@@ -1,6 +1,7 @@
 import NauraEvents
 import NauraLedger
 import NauraPostgres
+import NauraRules
 import NauraStage
 import NauraStore
 import NauraTestKit
