@@ -143,4 +143,20 @@ public enum Jobs {
             where ledger.job.state = 'waiting' and \(policy.rawValue) <> 'keep'
             """)
     }
+
+    /// Deletes jobs that have been done for more than `seconds`, at most `limit`. Returns how many; 0 while another does
+    /// the same.
+    ///
+    /// A job keeps its like from being filed again only while an event may come again that would file it; that the
+    /// inbox knows too. Failed and cancelled jobs stay for whoever wants them tried again.
+    public static func prune(doneForSeconds seconds: Double, limit: Int, in database: Database) async throws -> Int {
+        try await database.update(
+            """
+            delete from ledger.job
+            where (select pg_try_advisory_xact_lock(hashtextextended('ledger.job', 1))) and id in (
+                select id from (
+                    select id, ended_at from ledger.job where state = 'done' order by id limit \(limit)) oldest
+                where ended_at < now() - make_interval(secs => \(seconds)))
+            """)
+    }
 }

@@ -22,6 +22,8 @@ public struct LedgerError: Error, CustomStringConvertible {
         public static let notRedrivable = Code(description: "not-redrivable")
         /// The dead letter is not open, so nothing is to be dropped.
         public static let notDroppable = Code(description: "not-droppable")
+        /// A newer program has changed the tables in a way that this one cannot work with.
+        public static let tablesTooNew = Code(description: "tables-too-new")
     }
 
     public let code: Code

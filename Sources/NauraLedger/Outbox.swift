@@ -87,13 +87,20 @@ public enum Outbox {
         return try row?.get("depth") ?? 0
     }
 
-    /// Deletes sent rows older than `days`, at most `limit` at a time. Returns how many.
-    public static func prune(olderThanDays days: Int, limit: Int = 10_000, in database: Database) async throws -> Int {
+    /// Deletes sent rows that are older than `seconds`, at most `limit`. Returns how many; 0 while another does the same.
+    ///
+    /// Of each stream only its first rows are looked at, by their key: numbers follow time, and a statement's cost does
+    /// not grow with what is kept. A row whose time is ahead delays its followers until it is old enough.
+    public static func prune(olderThanSeconds seconds: Double, limit: Int, in database: Database) async throws -> Int {
         try await database.update(
             """
-            delete from ledger.outbox where (stream_id, number) in (
-                select o.stream_id, o.number from ledger.outbox o join ledger.stream s on s.id = o.stream_id
-                where o.time < now() - make_interval(days => \(days)::int) and o.number <= s.sent limit \(limit))
+            delete from ledger.outbox where (select pg_try_advisory_xact_lock(hashtextextended('ledger.outbox', 1)))
+            and (stream_id, number) in (
+                select first.stream_id, first.number from ledger.stream s
+                cross join lateral (
+                    select stream_id, number, time from ledger.outbox
+                    where stream_id = s.id and number <= s.sent order by number limit \(limit)) first
+                where first.time < now() - make_interval(secs => \(seconds)) limit \(limit))
             """)
     }
 
@@ -170,5 +177,16 @@ public enum ForeignEvents {
                 on conflict do nothing
                 """)
         }
+    }
+
+    /// Deletes events that came more than `seconds` ago, at most `limit`. Returns how many; 0 while another does the same.
+    public static func prune(olderThanSeconds seconds: Double, limit: Int, in database: Database) async throws -> Int {
+        try await database.update(
+            """
+            delete from ledger.foreign_event
+            where (select pg_try_advisory_xact_lock(hashtextextended('ledger.foreign_event', 1))) and event_id in (
+                select event_id from ledger.foreign_event
+                where received_at < now() - make_interval(secs => \(seconds)) limit \(limit))
+            """)
     }
 }

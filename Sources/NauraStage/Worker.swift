@@ -17,6 +17,7 @@ public struct WorkerParts: Sendable {
     var stages: [any StageHandling] = []
     var runners: [any RunnerHandling] = []
     var services: [any Service] = []
+    var pruneSteps: [(name: String, step: PruneStep)] = []
 
     public init() {}
 
@@ -30,6 +31,11 @@ public struct WorkerParts: Sendable {
 
     /// Adds something that runs as long as the worker, and stops when it is told to.
     public func service(_ service: some Service) -> WorkerParts { with { $0.services.append(service) } }
+
+    /// Has old rows deleted now and then (`NAURA_PRUNE_SECONDS`); the log counts them as `name`.
+    public func pruning(_ name: String, _ step: @escaping PruneStep) -> WorkerParts {
+        with { $0.pruneSteps.append((name, step)) }
+    }
 
     private func with(_ change: (inout WorkerParts) -> Void) -> WorkerParts {
         var parts = self
@@ -182,6 +188,8 @@ public enum Worker {
             Registrar(
                 name: name, instance: instance, host: host, pid: pid, database: database, wakeups: wakeups,
                 health: health, isDatabaseNeeded: !outlivesServers, pruneSeconds: configuration.pruneSeconds,
+                pruner: Pruner(
+                    database: database, retention: configuration.retention, steps: parts.pruneSteps, logger: logger),
                 logger: logger, duties: Registrar.duties(of: name, parts), address: { address.withLock { $0 } },
                 lag: { [partitionService] in Int(partitionService?.lag ?? 0) },
                 assignments: { [partitionService] in (partitionService?.partitions ?? []).map { "\($0)" }.sorted() }))
@@ -205,17 +213,30 @@ public enum Worker {
         await database.close()
     }
 
-    /// A worker may start before the tables are made; it waits, and says so once.
+    /// A worker may start before the tables are made, or made anew; it waits, and says so once.
+    ///
+    /// On tables of an older program its statements would fail, and events become dead letters that are no fault of
+    /// theirs. Tables of a newer program are taken as they are, until that says that they are not for this one.
     private static func waitForTables(in database: Database, logger: Logger) async throws {
         var isTold = false
         while true {
-            let row = try await database.query(
-                "select to_regclass('naura.action') is not null and to_regclass('ledger.worker') is not null as made"
-            ).first
-            if try row?.get("made", as: Bool.self) == true { return }
-            if !isTold { logger.notice("waiting for the tables; `naura migrate` makes them") }
-            isTold = true
-            try await Task.sleep(for: .milliseconds(500))
+            switch try await LedgerTables.standing(of: database) {
+            case .fit: return
+            case .tooNew(let oldest):
+                throw LedgerError(
+                    .tablesTooNew,
+                    """
+                    the database wants workers that know migration \(oldest); this one knows \
+                    \(LedgerTables.newestMigration): start a newer one
+                    """)
+            case .missing(let number):
+                if !isTold {
+                    logger.notice(
+                        "waiting for the tables; `naura migrate` makes them", metadata: ["migration": "\(number)"])
+                }
+                isTold = true
+                try await Task.sleep(for: .milliseconds(500))
+            }
         }
     }
 }
@@ -232,6 +253,7 @@ struct Registrar: Service {
     /// Whether the worker is not ready while the database is away.
     let isDatabaseNeeded: Bool
     let pruneSeconds: Int
+    let pruner: Pruner
     let logger: Logger
     let duties: [WorkerDuty]
     let address: @Sendable () -> String?
@@ -241,12 +263,14 @@ struct Registrar: Service {
     func run() async throws {
         let wake = wakeups.subscribe(to: [])
         var ticks = 0
-        var isDeclared = false
+        var (isDeclared, isMoreToPrune) = (false, false)
         while !Task.isCancelled && !Task.isShuttingDownGracefully {
             await report(state: health.openFaults.isEmpty ? "running" : "starting")
             if !isDeclared { isDeclared = await declare() }
             if ticks % 60 == 30 { await forgetSilent() }
-            if ticks % pruneSeconds == min(60, pruneSeconds - 1) { await prune() }
+            if isMoreToPrune || ticks % pruneSeconds == min(60, pruneSeconds - 1) {
+                isMoreToPrune = await pruner.prune()
+            }
             ticks += 1
             await wake.waitWhileRunning()
         }
@@ -297,18 +321,6 @@ struct Registrar: Service {
         } catch {
             if isDatabaseNeeded { health.set("database", fault: "the database is away") }
             logger.debug("the registry could not be told", metadata: ["error": "\(error)"])
-        }
-    }
-
-    private func prune() async {
-        do {
-            let days = try await Inbox.prune(in: database)
-            Failpoint.prunedInbox.reach()
-            let rows = try await Outbox.prune(olderThanDays: 7, in: database)
-            Failpoint.prunedOutbox.reach()
-            logger.info("pruned the ledger", metadata: ["inbox_days": "\(days.count)", "outbox_rows": "\(rows)"])
-        } catch {
-            logger.warning("the ledger could not be pruned; tried again later", metadata: ["error": "\(error)"])
         }
     }
 }

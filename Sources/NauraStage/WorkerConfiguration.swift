@@ -25,6 +25,8 @@ import NauraKafka
 /// | `NAURA_JOB_BACK_OFF_MAX_SECONDS` | 1–86400: the longest wait between two tries | the kind's own |
 /// | `NAURA_BATCH_EVENTS` | 1–1000 | 500 |
 /// | `NAURA_PRUNE_SECONDS` | 1–86400: how often what is past its retention is deleted | 3600 |
+/// | `NAURA_KEEP_OUTBOX_SECONDS` | 10–604800: how long sent events are kept to refill an empty broker | 604800 (7 days) |
+/// | `NAURA_KEEP_JOBS_SECONDS` | 10–315360000: how long jobs that are done are kept | 2592000 (30 days) |
 public struct WorkerConfiguration: Sendable {
     /// Database, broker and credentials.
     public let servers: ServerConfiguration
@@ -44,6 +46,7 @@ public struct WorkerConfiguration: Sendable {
     let overrides: PolicyOverrides
     let batchEventsMax: Int
     let pruneSeconds: Int
+    let retention: Retention
 
     /// Reads `config`, whose keys stand without the prefix `NAURA_`.
     /// - Throws: ``ConfigurationFault`` with every fault at once.
@@ -91,6 +94,13 @@ public struct WorkerConfiguration: Sendable {
                 .map { .seconds($0) })
         batchEventsMax = number("batch.events", "NAURA_BATCH_EVENTS", 1...1_000, 500)
         pruneSeconds = number("prune.seconds", "NAURA_PRUNE_SECONDS", 1...86_400, 3_600)
+        var retention = Retention()
+        // Not more than 7 days: the inbox knows for how long an event may be sent again.
+        retention.outboxSeconds = Double(
+            number("keep.outbox.seconds", "NAURA_KEEP_OUTBOX_SECONDS", 10...604_800, Int(retention.outboxSeconds)))
+        retention.jobsSeconds = Double(
+            number("keep.jobs.seconds", "NAURA_KEEP_JOBS_SECONDS", 10...315_360_000, Int(retention.jobsSeconds)))
+        self.retention = retention
         let level = config.string(forKey: "log.level", default: "info")
         if Logger.Level(rawValue: level) == nil {
             faults.append(

@@ -52,6 +52,29 @@ public enum PredictionLog {
                 """)
         }
     }
+
+    /// Deletes answers that are older than `seconds`, at most `limit`. Returns how many; 0 while another does the same.
+    ///
+    /// What a window still needs stays, however old: one that is open, or closed and not judged yet.
+    public static func prune(olderThanSeconds seconds: Double, limit: Int, in database: Database) async throws -> Int {
+        try await database.update(
+            """
+            with needed as materialized (
+                select model, version, start_at, end_at from naura.monitor_window where statistics is null
+            )
+            delete from naura.prediction
+            where (select pg_try_advisory_xact_lock(hashtextextended('naura.prediction', 1))) and (model, id) in (
+                select old.model, old.id from (select distinct model from naura.monitor_window) m
+                cross join lateral (
+                    select p.model, p.id from naura.prediction p
+                    where p.model = m.model and p.at < now() - make_interval(secs => \(seconds))
+                    and not exists (
+                        select 1 from needed n where n.model = p.model and n.version = p.version
+                        and p.at >= n.start_at and p.at < n.end_at)
+                    order by p.at limit \(limit)) old
+                limit \(limit))
+            """)
+    }
 }
 
 /// Reads the answers of windows, a few thousand rows in memory at a time.

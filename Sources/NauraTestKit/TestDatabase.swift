@@ -48,11 +48,14 @@ public enum TestDatabase {
     }
 
     /// Runs `body` with the address of a new database, and drops the database afterwards with all its sessions.
+    ///
+    /// - Parameter isEmpty: whether the tables are left to be made by `body`.
     @discardableResult
-    public static func withURL<R>(_ body: (String) async throws -> R) async throws -> R {
+    public static func withURL<R>(isEmpty: Bool = false, _ body: (String) async throws -> R) async throws -> R {
         let server = try await TestPostgresCluster.shared.prepared()
         let name = "naura_test_\(UUID().uuidString.lowercased().replacing("-", with: ""))"
-        try await server.administration.update(statement("create database \(name) template \(server.template)"))
+        let template = isEmpty ? "template0" : server.template
+        try await server.administration.update(statement("create database \(name) template \(template)"))
         do {
             let result = try await body(address(of: name, at: server.url).absoluteString)
             try await drop(name, server)

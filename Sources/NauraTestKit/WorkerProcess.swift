@@ -13,12 +13,15 @@ public final class WorkerProcess: Sendable {
     /// Starts `name` with nothing in its environment but `environment` and what every program needs.
     ///
     /// The health port is chosen by the worker; the log is in a file of its own.
-    public init(_ name: String, arguments: [String] = [], environment: [String: String]) throws {
+    /// - Parameter programs: the folder to take it from; nil for the one beside the test bundle.
+    public init(
+        _ name: String, arguments: [String] = [], environment: [String: String], from programs: URL? = nil
+    ) throws {
         self.name = name
         logFile = try TestProcesses.folder().appending(path: "\(name)-\(UUID().uuidString.prefix(8)).log")
         try Data().write(to: logFile)
         let process = Process()
-        process.executableURL = Self.folder.appending(path: name)
+        process.executableURL = (programs ?? Self.folder).appending(path: name)
         process.arguments = arguments
         let usual = ProcessInfo.processInfo.environment.filter {
             ["PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH", "TMPDIR"].contains($0.key)

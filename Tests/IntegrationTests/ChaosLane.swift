@@ -31,6 +31,8 @@ struct ChaosLane {
     private var number = 0
     private(set) var problems: [String] = []
     private(set) var deaths = 0
+    /// Where the next process' program is taken from; nil for the folder of the tests.
+    var programs: URL?
 
     init(
         _ harness: RuntimeHarness, source: Source = .both, environment: [String: String] = [:], random: SeededRandom
@@ -120,12 +122,25 @@ struct ChaosLane {
     /// The process that has the role now.
     func process(_ role: ChaosRound.Role) -> WorkerProcess? { processes[role] }
 
+    /// Ends the process of the role, by SIGTERM or at once, and starts its successor.
+    mutating func replace(_ role: ChaosRound.Role, isKilled: Bool) async throws {
+        if let process = processes[role] {
+            if isKilled {
+                await process.kill()
+            } else {
+                let code = await process.stop()
+                if code != 0 { problems.append("\(role) ended with \(code) on SIGTERM:\n\(process.log.suffix(2_000))") }
+            }
+        }
+        processes[role] = try start(role)
+    }
+
     private func start(_ role: ChaosRound.Role, _ failpoint: String? = nil) throws -> WorkerProcess {
         var more = [
             "NAURA_KAFKA_SESSION_TIMEOUT_MS": "1000", "NAURA_LOG_LEVEL": "info", "NAURA_PRUNE_SECONDS": "1",
         ].merging(environment) { $1 }
         more["NAURA_FAILPOINT"] = failpoint
-        return try harness.start(role.rawValue, more)
+        return try harness.start(role.rawValue, more, from: programs)
     }
 
     private func holdsPartitions(_ process: WorkerProcess) async throws -> Bool {

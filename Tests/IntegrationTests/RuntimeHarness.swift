@@ -62,13 +62,15 @@ struct RuntimeHarness: Sendable {
     // MARK: - Workers
 
     /// Starts a probe worker; `role` is `probe` or `sink`.
-    func start(_ role: String = "probe", _ more: [String: String] = [:]) throws -> WorkerProcess {
+    func start(_ role: String = "probe", _ more: [String: String] = [:], from programs: URL? = nil) throws
+        -> WorkerProcess
+    {
         let environment = [
             "NAURA_DATABASE_URL": databaseURL, "NAURA_KAFKA_BROKERS": broker.brokers, "NAURA_ARTIFACTS": "/tmp",
             "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_FETCH_WAIT_MS": "5", "NAURA_LEASE_SECONDS": "2",
             "NAURA_LOG_LEVEL": "debug",
         ].merging(more) { $1 }
-        return try WorkerProcess("probe-worker", arguments: [role], environment: environment)
+        return try WorkerProcess("probe-worker", arguments: [role], environment: environment, from: programs)
     }
 
     /// Starts a probe worker and waits until it holds `partitions` partitions.

@@ -1,5 +1,6 @@
 // Keeps windows of what models were asked and answered, and measures how far they are from training.
 
+import Configuration
 import Foundation
 import NauraData
 import NauraEvents
@@ -12,14 +13,38 @@ import NauraStore
     static func main() async {
         await Worker.run("monitor") { context in
             let artifacts = try ArtifactStore(directory: context.configuration.artifacts)
+            let kept = try MonitorConfiguration(context.config).keepPredictionsSeconds
             return WorkerParts()
                 .stage(WatchPredictions())
                 .stage(KeepOutcomes())
                 .runner(
                     CloseWindow(
                         history: PredictionHistory(context.database), references: References(artifacts),
-                        logger: context.logger))
+                        logger: context.logger)
+                )
+                .pruning("predictions") { database, limit in
+                    try await PredictionLog.prune(olderThanSeconds: kept, limit: limit, in: database)
+                }
         }
+    }
+}
+
+/// What the monitor reads from its environment.
+///
+/// | variable | type | default |
+/// | --- | --- | --- |
+/// | `NAURA_KEEP_PREDICTIONS_SECONDS` | 10–315360000: how long answers are kept | 2592000 (30 days) |
+struct MonitorConfiguration {
+    let keepPredictionsSeconds: Double
+
+    /// - Throws: ``ConfigurationFault``.
+    init(_ config: ConfigReader) throws {
+        let given = config.string(forKey: "keep.predictions.seconds", default: "2592000")
+        guard let seconds = Double(given), (10...315_360_000).contains(seconds) else {
+            throw ConfigurationFault(
+                faults: ["NAURA_KEEP_PREDICTIONS_SECONDS: expected 10…315360000, found \(given)"])
+        }
+        keepPredictionsSeconds = seconds
     }
 }
 
