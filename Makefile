@@ -4,7 +4,7 @@ SWIFT_BUILD ?= swift build
 SOURCES := Package.swift Sources Tests workers schemas Plugins
 
 .DEFAULT_GOAL := help
-.PHONY: help release-schemas bootstrap build release format lint test chaos demo bench clean
+.PHONY: help release-schemas bootstrap build release format lint test chaos upgrade soak demo bench clean
 
 help: ## this list
 	@printf 'make TARGET\n\n'
@@ -53,6 +53,17 @@ chaos: bootstrap ## kill, freeze, cut and fill everything, for some forty minute
 	NAURA_CHAOS_EVENTS=200000 NAURA_CHAOS_HOLD_SECONDS=60 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.FaultLoadTests
 	NAURA_LONG_TESTS=1 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.ScaleTests
 	NAURA_CHAOS_POINTS=40 NAURA_CHAOS_RUNS=5 swift test --skip-build --disable-xctest --no-parallel --filter PipelineTests.PipelineChaosTests
+
+# FROM=COMMIT is built once, in a work tree of its own (as long as a first build here); FROM_BIN=DIR has its programs ready.
+upgrade: bootstrap ## run workers of an earlier commit beside these: FROM=COMMIT, or FROM_BIN=DIR with its programs
+	@[ -n "$(FROM)$(FROM_BIN)" ] || { printf 'make upgrade: say FROM=COMMIT, or FROM_BIN=DIR\n' >&2; exit 2; }
+	$(SWIFT_BUILD) --build-tests
+	programs=$(or $(FROM_BIN),$$(Tests/Tools/earlier-programs $(FROM))) && \
+	NAURA_UPGRADE_FROM=$$programs swift test --skip-build --disable-xctest --no-parallel --filter 'IntegrationTests.UpgradeTests|PipelineUpgradeTests'
+
+# Retention is shortened to seconds for it, so that pruning is seen within minutes.
+soak: bootstrap ## all workers under steady load for MINUTES=10: memory's slope, and what the tables hold
+	@Benchmarks/soak $(or $(MINUTES),10)
 
 release-schemas: ## keep the event schemas as they are now, for later ones to be held against; only at a release
 	cp schemas/*.v*.json schemas/released/

@@ -20,12 +20,19 @@ final class PipelineSystem: Sendable {
     let folder: URL
     private let databaseURL: String
     private let environment: [String: String]
+    /// Where the workers' programs are; of several folders each process takes one in turn, also when it is started again.
+    private let programs: Mutex<(folders: [URL], next: Int)>
     private let processes = Mutex<[WorkerProcess]>([])
     private let killsDone = Mutex(0)
 
-    /// - Parameter environment: what the workers are told beside the usual.
-    init(databaseURL: String, environment: [String: String] = [:]) async throws {
+    /// - Parameters:
+    ///   - environment: what the workers are told beside the usual.
+    ///   - programs: see ``use(_:)``.
+    init(
+        databaseURL: String, environment: [String: String] = [:], programs folders: [URL] = [WorkerProcess.folder]
+    ) async throws {
         self.environment = environment
+        programs = Mutex((folders, 0))
         var logger = Logger(label: "naura.tests")
         logger.logLevel = .error
         self.databaseURL = databaseURL
@@ -34,6 +41,9 @@ final class PipelineSystem: Sendable {
         broker = try await TestBroker()
         database = Database(url: databaseURL, connectionsMax: 4, applicationName: "naura test", logger: logger)
     }
+
+    /// Takes the programs of the processes that are started from now on from `folders`, in turn.
+    func use(_ folders: [URL]) { programs.withLock { $0.folders = folders } }
 
     /// How many processes were killed.
     var kills: Int { killsDone.withLock { $0 } }
@@ -113,7 +123,11 @@ final class PipelineSystem: Sendable {
     var running: [WorkerProcess] { processes.withLock { $0 } }
 
     private func launch(_ name: String, _ number: Int, failpoint: String? = nil) throws -> WorkerProcess {
-        try WorkerProcess(
+        let folder = programs.withLock { programs in
+            programs.next += 1
+            return programs.folders[programs.next % programs.folders.count]
+        }
+        return try WorkerProcess(
             name,
             environment: [
                 "NAURA_DATABASE_URL": databaseURL, "NAURA_KAFKA_BROKERS": broker.brokers,
@@ -121,7 +135,7 @@ final class PipelineSystem: Sendable {
                 "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_FETCH_WAIT_MS": "25",
                 "NAURA_CACHE": folder.appending(path: "cache-\(name)-\(number)").path, "NAURA_SERVE_PORT": "0",
                 "NAURA_API_PORT": "0", "NAURA_FAILPOINT": failpoint ?? "",
-            ].merging(environment) { $1 })
+            ].merging(environment) { $1 }, from: folder)
     }
 
     /// What `pattern` finds in the log of the worker `name`: where it listens, once it does.
