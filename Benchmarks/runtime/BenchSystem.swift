@@ -63,8 +63,18 @@ struct BenchSystem {
         """,
     ]
 
+    /// The program `name` beside this one.
+    func program(_ name: String) -> URL {
+        URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
+            .appending(path: name)
+    }
+
     /// Starts `program` with the environment of a worker of this system.
-    func start(_ program: URL, _ arguments: [String], more: [String: String] = [:]) throws -> Process {
+    ///
+    /// - Parameter isQuiet: whether what it prints is thrown away, and not only what it logs.
+    func start(
+        _ program: URL, _ arguments: [String], more: [String: String] = [:], isQuiet: Bool = false
+    ) throws -> Process {
         let process = Process()
         process.executableURL = program
         process.arguments = arguments
@@ -74,6 +84,7 @@ struct BenchSystem {
             "NAURA_KAFKA_FETCH_WAIT_MS": "5", "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_LOG_LEVEL": "error",
         ]) { $1 }.merging(more) { $1 }
         process.standardError = FileHandle.nullDevice
+        if isQuiet { process.standardOutput = FileHandle.nullDevice }
         try process.run()
         return process
     }
@@ -154,6 +165,12 @@ enum ProcessFigures {
         return (
             field("VmRSS:", in: text("/proc/\(pid)/status")), field("Pss:", in: text("/proc/\(pid)/smaps_rollup"))
         )
+    }
+
+    /// Resident memory in MB; NaN when there is no such process.
+    static func resident(of pid: Int32) -> Double {
+        let line = text("/proc/\(pid)/status").split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
+        return (line?.split(separator: " ").dropFirst().first.flatMap { Double($0) } ?? .nan) / 1_024
     }
 
     private static func text(_ path: String) -> String {

@@ -5,6 +5,7 @@
 //     runtime-benchmark scale [--events 12000]                       one, two and four instances that wait for answers
 //     runtime-benchmark rebalance                                    an instance joins, leaves and dies under load
 //     runtime-benchmark memory                                       each worker, idle; the programs beside this one
+//     runtime-benchmark soak [--minutes 10]                        all workers under steady load; fails when they grow
 //     runtime-benchmark serve-peer [--events N]                      fills a topic and waits: for Benchmarks/peers
 //
 // Each prints rows of a Markdown table; `Benchmarks/run` puts them together.
@@ -21,6 +22,13 @@ import NauraStage
         case "scale": try await Scale.measure(events: number("--events", 12_000))
         case "rebalance": try await Rebalance.measure()
         case "memory": try await IdleMemory.measure()
+        case "soak":
+            do {
+                try await Soak.measure(minutes: Double(number("--minutes", 10)))
+            } catch let failure as BenchFailure {
+                FileHandle.standardError.write(Data("runtime-benchmark: \(failure)\n".utf8))
+                exit(1)
+            }
         case "serve-peer": try await PeerHost.run(events: number("--events", 20_000))
         default: try await Throughput.measure(events: number("--events", 200_000), batch: number("--batch", 500))
         }
