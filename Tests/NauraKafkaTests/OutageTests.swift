@@ -1,6 +1,7 @@
 import Foundation
 import NauraKafka
 import NauraTestKit
+import Synchronization
 import Testing
 
 @Suite(.enabled(if: TestBroker.isAvailable, "needs the program tansu"), .timeLimit(.minutes(2)))
@@ -27,6 +28,52 @@ struct OutageTests {
             Set(seen.records.map { text($0.value) }).isSuperset(of: (1_000..<1_300).map { "\($0)" })
         }
         await member.wait { $0.clusterChanges == 1 }
+        await member.close()
+        await producer.close()
+        try await broker.kill()
+    }
+
+    @Test(
+        "a broker that is killed under load and comes back empty, three times in a row, ends nobody, and each is served"
+    )
+    func emptyRestarts() async throws {
+        let broker = try await TestBroker()
+        let topic = try await broker.makeTopic()
+        let producer = try KafkaProducer(configuration: broker.configuration)
+        let member = try Member(broker.configuration, group: "group", topics: [topic])
+        let numbers = Mutex(0)
+        let load = Task {
+            while !Task.isCancelled {
+                let first = numbers.withLock { numbers in
+                    numbers += 50
+                    return numbers
+                }
+                // What was under way when the broker died comes again, as from an outbox.
+                try await sendPatiently((first..<first + 50).map { message(topic, $0) }, by: producer)
+                // The pace of the load.
+                try await Task.sleep(for: .milliseconds(20))
+            }
+        }
+        @Sendable func hasSeen(_ state: Member.Seen, past number: Int) -> Bool {
+            state.records.suffix(200).contains { (Int(text($0.value)) ?? 0) > number }
+        }
+        for _ in 0..<3 {
+            let seen = numbers.withLock { $0 }
+            await member.wait { hasSeen($0, past: seen) }
+            try await broker.kill()
+            // Everybody meets a closed door for a while.
+            try await Task.sleep(for: .milliseconds(300))
+            try await broker.restartEmpty()
+            // One question alone: a client that was asked nothing since knows the old topics when the next broker comes.
+            try await broker.admin.waitUntilAvailable()
+            let other = try KafkaAdmin(configuration: broker.configuration)
+            try await other.createTopics([topic])
+            await other.close()
+        }
+        let last = numbers.withLock { $0 }
+        await member.wait { hasSeen($0, past: last) }
+        load.cancel()
+        _ = await load.result
         await member.close()
         await producer.close()
         try await broker.kill()
