@@ -89,8 +89,9 @@ public enum Outbox {
 
     /// Deletes sent rows that are older than `seconds`, at most `limit`. Returns how many; 0 while another does the same.
     ///
-    /// Of each stream only its first rows are looked at, by their key: numbers follow time, and a statement's cost does
-    /// not grow with what is kept. A row whose time is ahead delays its followers until it is old enough.
+    /// Of each stream only its first rows are looked at, by their key, and of one whose first is young none: numbers
+    /// follow time, and a statement's cost does not grow with what is kept. A row whose time is ahead delays its
+    /// followers until it is old enough.
     public static func prune(olderThanSeconds seconds: Double, limit: Int, in database: Database) async throws -> Int {
         try await database.update(
             """
@@ -98,9 +99,12 @@ public enum Outbox {
             and (stream_id, number) in (
                 select first.stream_id, first.number from ledger.stream s
                 cross join lateral (
+                    select time from ledger.outbox where stream_id = s.id order by number limit 1) oldest
+                cross join lateral (
                     select stream_id, number, time from ledger.outbox
                     where stream_id = s.id and number <= s.sent order by number limit \(limit)) first
-                where first.time < now() - make_interval(secs => \(seconds)) limit \(limit))
+                where oldest.time < now() - make_interval(secs => \(seconds))
+                and first.time < now() - make_interval(secs => \(seconds)) limit \(limit))
             """)
     }
 
