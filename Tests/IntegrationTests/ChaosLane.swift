@@ -122,7 +122,7 @@ struct ChaosLane {
     /// The process that has the role now.
     func process(_ role: ChaosRound.Role) -> WorkerProcess? { processes[role] }
 
-    /// Ends the process of the role, by SIGTERM or at once, and starts its successor.
+    /// Ends the process of the role, by SIGTERM or at once, starts its successor, and waits until that has its part.
     mutating func replace(_ role: ChaosRound.Role, isKilled: Bool) async throws {
         if let process = processes[role] {
             if isKilled {
@@ -132,7 +132,11 @@ struct ChaosLane {
                 if code != 0 { problems.append("\(role) ended with \(code) on SIGTERM:\n\(process.log.suffix(2_000))") }
             }
         }
-        processes[role] = try start(role)
+        let successor = try start(role)
+        processes[role] = successor
+        if !(try await eventually(within: .seconds(40), { try await holdsPartitions(successor) })) {
+            problems.append("\(role) gets no partitions:\n\(successor.log.suffix(2_000))")
+        }
     }
 
     private func start(_ role: ChaosRound.Role, _ failpoint: String? = nil) throws -> WorkerProcess {

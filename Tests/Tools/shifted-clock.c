@@ -2,8 +2,8 @@
  *
  * Only the wall clock is shifted: what counts time that passes runs on as it is. Who waits until a moment of the wall
  * clock names it in shifted time, and the kernel would wait so much longer; those moments are shifted back. A moment of the
- * wall clock is told from one of the monotonic clock by its size. (libfaketime, told to leave the monotonic clock alone,
- * shifts the moments of that clock too: such waits end at once, and whoever waits in a loop spins.)
+ * wall clock is told from one of the monotonic clock by its size. (libfaketime leaves the waits of C11's threads as they are,
+ * and librdkafka waits by those: with its clock ahead it waits that much longer, and a worker hangs.)
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,6 +85,22 @@ int pthread_cond_clockwait(
     NEXT(pthread_cond_clockwait);
     struct timespec real = back(moment);
     return next(condition, mutex, clock, &real);
+}
+
+/* C11's waits, which librdkafka uses, do not pass through those above. */
+
+int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex, const struct timespec *restrict moment)
+{
+    NEXT(cnd_timedwait);
+    struct timespec real = back(moment);
+    return next(condition, mutex, &real);
+}
+
+int mtx_timedlock(mtx_t *restrict mutex, const struct timespec *restrict moment)
+{
+    NEXT(mtx_timedlock);
+    struct timespec real = back(moment);
+    return next(mutex, &real);
 }
 
 int pthread_mutex_timedlock(pthread_mutex_t *restrict mutex, const struct timespec *restrict moment)
