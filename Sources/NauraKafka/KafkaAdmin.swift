@@ -161,7 +161,12 @@ public final class KafkaAdmin: Sendable {
     private func answer<R>(_ question: (ClientHandle) throws(KafkaError) -> R) -> Result<R, KafkaError> {
         do throws(KafkaError) {
             let client = try current()
-            defer { drain(client) }
+            defer {
+                drain(client)
+                // Nobody polls this client, so what arms its door is each answer. Asked only before the next question, a
+                // client that was asked once would meet the broker that takes the place of the one it knows.
+                _ = client.hasLostBrokers
+            }
             let result = try question(client)
             return .success(result)
         } catch {

@@ -96,7 +96,15 @@ public enum JobProgram {
             }
             let flags = POSIX_SPAWN_SETPGROUP
         #endif
-        posix_spawnattr_setflags(&attributes, Int16(flags))
+        // Threads of the pool block signals, and a program would inherit that: deaf to SIGTERM, killed without a word.
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        var all = sigset_t()
+        sigfillset(&all)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setflags(
+            &attributes, Int16(Int(flags) | Int(POSIX_SPAWN_SETSIGMASK) | Int(POSIX_SPAWN_SETSIGDEF)))
         let words = (["/bin/sh", "-c", watchdog, "naura-job", directory, path] + arguments).map { strdup($0) } + [nil]
         let variables = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { (words + variables).forEach { free($0) } }

@@ -206,7 +206,12 @@ public enum Worker {
         group.maximumCancellationDuration = .seconds(10)
         health.set("start", fault: nil)
         logger.notice("the worker runs", metadata: ["instance": "\(instance)"])
-        try await ServiceGroup(configuration: group).run()
+        do {
+            try await ServiceGroup(configuration: group).run()
+        } catch is CancellationError {
+            // Told to stop, and not through in fifteen seconds: what was open is handed back or rolled back by now.
+            logger.notice("what was open has been given up")
+        }
         logger.notice("the worker stops")
         await Registrar.leave(instance, in: database, logger: logger)
         await producer.close()

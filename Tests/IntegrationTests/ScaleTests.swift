@@ -4,6 +4,7 @@ import Foundation
 import NauraEvents
 import NauraLedger
 import NauraPostgres
+import NauraStage
 import NauraTestKit
 import Synchronization
 import Testing
@@ -106,9 +107,26 @@ struct ScaleTests {
         }
     }
 
+    @Test("a program that a job runs hears of its end before it is killed")
+    func told() async throws {
+        let output = FileManager.default.temporaryDirectory.appending(path: "naura-told-\(UUID().uuidString)")
+        defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: output) } }
+        func said() -> String {
+            String(decoding: FileManager.default.contents(atPath: output.path) ?? Data(), as: UTF8.self)
+        }
+        let running = Task {
+            try await JobProgram.run(
+                "/bin/sh", ["-c", "trap 'echo told; exit 0' TERM; echo ready; while :; do sleep 0.05; done"],
+                environment: ["PATH": "/usr/bin:/bin"], output: output.path)
+        }
+        #expect(try await eventually { said() == "ready\n" })
+        running.cancel()
+        await #expect(throws: CancellationError.self) { try await running.value }
+        #expect(said() == "ready\ntold\n")
+    }
+
     @Test(
         "a program that a job runs ends with it, and all that it has started: cancelled, its worker stopped or killed",
-        .enabled(if: isLong, "one exit code in nine is not understood yet (docs/status.md); make chaos runs it"),
         arguments: ["cancel", "stop", "kill"])
     func programs(end: String) async throws {
         try await RuntimeHarness.with { harness in
