@@ -58,7 +58,9 @@ struct ClockTests {
             #expect(try await harness.count("ledger.outbox", "\(said) < now() - interval '50 minutes'") > 0)
             #expect(try await harness.count("ledger.worker", "seen_at between now() - interval '9 s' and now()") == 4)
             for worker in [ahead, behind] + sinks {
-                #expect(!worker.log.contains("lease"), "\(worker.log.suffix(3_000))")
+                for trouble in ["another runner has the job", "the lease could not be renewed"] {
+                    #expect(!worker.log.contains(trouble), "\(worker.log.suffix(3_000))")
+                }
                 #expect(await worker.stop() == 0)
             }
         }
