@@ -29,7 +29,8 @@ final class SoakLoad: Sendable {
     var environment: [String: String] {
         let keep = "\(Soak.keepSeconds)"
         return [
-            "NAURA_SERVE_PORT": "\(gatewayPort)", "NAURA_PRUNE_SECONDS": "\(Soak.pruneSeconds)",
+            "NAURA_SERVE_PORT": "\(gatewayPort)", "NAURA_KAFKA_FETCH_WAIT_MS": "25",
+            "NAURA_PRUNE_SECONDS": "\(Soak.pruneSeconds)",
             "NAURA_KEEP_OUTBOX_SECONDS": keep, "NAURA_KEEP_JOBS_SECONDS": keep, "NAURA_KEEP_PREDICTIONS_SECONDS": keep,
         ]
     }
