@@ -63,6 +63,13 @@ public enum Inbox {
         }
     }
 
+    /// The same as part of a transaction, for a copy, whose events are of many days at once.
+    public static func ensure(days: some Collection<Int>, in transaction: Transaction) async throws {
+        for day in days {
+            try await transaction.execute("select ledger.ensure_inbox_day(date '1970-01-01' + \(day)::int)")
+        }
+    }
+
     /// Forgets that `stage` handled the event of `key`, so that a redriven one is handled again.
     public static func forget(_ key: InboxKey, for stage: StageName, in transaction: Transaction) async throws {
         try await transaction.execute(

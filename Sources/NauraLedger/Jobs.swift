@@ -118,6 +118,14 @@ public enum Jobs {
         for kind in Set(requests.map(\.kind)) { try await transaction.notify("naura_job", kind.rawValue) }
     }
 
+    /// An id that no job has or will have: for rows of a copy, which name the job that made them and had none.
+    public static func reserveID(in transaction: Transaction) async throws -> Int {
+        let row = try await transaction.first(
+            "select nextval(pg_get_serial_sequence('ledger.job', 'id')) as id")
+        guard let row else { throw PostgresError(.decodingFailed, "no id is left for a job") }
+        return try row.get("id")
+    }
+
     private static func insert(
         _ group: [JobRequest], policy: FilePolicy, in transaction: Transaction
     ) async throws {

@@ -57,6 +57,16 @@ public struct Migrator: Sendable {
         return applied
     }
 
+    /// Every table there is in `database`, with its schema, those of the server itself excepted.
+    public static func tables(in database: Database) async throws -> [String] {
+        try await database.query(
+            """
+            select table_schema || '.' || table_name as name from information_schema.tables
+            where table_schema not in ('pg_catalog', 'information_schema') order by 1 limit 1000
+            """
+        ).map { try $0.get("name") }
+    }
+
     /// The names of the files that have not run yet.
     public func pending(on database: Database) async throws -> [String] {
         try await database.transaction { transaction in

@@ -77,6 +77,9 @@ public struct CanaryVerdict: Codable, Sendable, Equatable {
         case rollBackAndBar = "roll-back-and-bar"
     }
 
+    /// The words of the verdicts that bar a digest.
+    public static let barring: Set<String> = ["fault", "harm"]
+
     /// One metric's bounds at this step.
     public struct Bounds: Codable, Sendable, Equatable {
         /// The canary's share of bad units is below this, surely enough.

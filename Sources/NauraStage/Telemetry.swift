@@ -7,7 +7,10 @@ import Synchronization
 
 /// Publishes events without waiting; drops and counts them when the buffer is full or the broker away.
 public final class Telemetry: Sendable {
-    private let producer: KafkaProducer
+    /// Nil in a copy, where nothing is published.
+    private let producer: KafkaProducer?
+
+    init() { producer = nil }
 
     init(producer: KafkaProducer, metrics: Metrics) {
         self.producer = producer
@@ -17,5 +20,5 @@ public final class Telemetry: Sendable {
     }
 
     /// Hands `event` to the producer's buffer.
-    public func publish(_ event: EncodedEvent) { producer.sendBuffered([KafkaMessage(event)]) }
+    public func publish(_ event: EncodedEvent) { producer?.sendBuffered([KafkaMessage(event)]) }
 }

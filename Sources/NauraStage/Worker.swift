@@ -15,6 +15,9 @@ import UnixSignals
 /// What a worker is made of.
 public struct WorkerParts: Sendable {
     var stages: [any StageHandling] = []
+    /// What handles events in a copy instead.
+    var replayedStages: [any StageHandling] = []
+    var retellings: [any RetellingHandling] = []
     var runners: [any RunnerHandling] = []
     var services: [any Service] = []
     var pruneSteps: [(name: String, step: PruneStep)] = []
@@ -22,7 +25,28 @@ public struct WorkerParts: Sendable {
     public init() {}
 
     /// Adds a stage. Each topic has one stage a worker.
-    public func stage(_ stage: some Stage) -> WorkerParts { with { $0.stages.append(StageBox(stage: stage)) } }
+    public func stage(_ stage: some Stage) -> WorkerParts {
+        with {
+            $0.stages.append(StageBox(stage: stage))
+            $0.replayedStages.append(StageBox(stage: stage))
+        }
+    }
+
+    /// Adds a stage that judges by the clock, or by what comes meanwhile: in a copy `stand` handles its events, or nobody,
+    /// and what it decided is retold.
+    public func stage(_ stage: some Stage, replayedBy stand: (any Stage)?) -> WorkerParts {
+        with {
+            $0.stages.append(StageBox(stage: stage))
+            if let stand { $0.replayedStages.append(Self.box(stand)) }
+        }
+    }
+
+    private static func box(_ stage: some Stage) -> any StageHandling { StageBox(stage: stage) }
+
+    /// Adds what a runner's jobs once decided, for copies that `naura replay` fills.
+    public func retelling(_ retelling: some Retelling) -> WorkerParts {
+        with { $0.retellings.append(RetellingBox(retelling: retelling)) }
+    }
 
     /// Adds a lease runner.
     public func runner(_ runner: some JobRunner) -> WorkerParts {
@@ -122,6 +146,13 @@ public enum Worker {
         let database = Database(
             url: configuration.servers.databaseURL, connectionsMax: configuration.connectionsMax,
             applicationName: "naura-\(name)", logger: logger)
+        if configuration.isReplaying {
+            let context = WorkerContext(
+                instance: instance, config: config, configuration: configuration, database: database,
+                telemetry: Telemetry(), wakeups: Wakeups(database: database, channels: []), metrics: metrics,
+                health: health, tracer: nil, logger: logger)
+            return try await replay(name, try await build(context), database, logger)
+        }
         let admin = try KafkaAdmin(configuration: configuration.kafka, logger: logger)
         if !outlivesServers {
             try await database.waitUntilAvailable()
@@ -216,6 +247,18 @@ public enum Worker {
         await Registrar.leave(instance, in: database, logger: logger)
         await producer.close()
         await database.close()
+    }
+
+    /// Works in a copy: no Kafka, no jobs, no services. A signal ends it at once, which loses nothing.
+    private static func replay(
+        _ name: String, _ parts: WorkerParts, _ database: Database, _ logger: Logger
+    ) async throws {
+        try await database.waitUntilAvailable()
+        logger.notice("history is told again")
+        try await Replayer(worker: name, parts: parts, database: database, logger: logger).run()
+        logger.notice("history has been told")
+        // Services that were never run own clients that must not be let go without them.
+        exit(0)
     }
 
     /// A worker may start before the tables are made, or made anew; it waits, and says so once.

@@ -24,6 +24,7 @@ import NauraKafka
 /// | `NAURA_JOB_TRIES` | 1–1000: failed tries after which a job fails for good | the kind's own |
 /// | `NAURA_JOB_BACK_OFF_MAX_SECONDS` | 1–86400: the longest wait between two tries | the kind's own |
 /// | `NAURA_BATCH_EVENTS` | 1–1000 | 500 |
+/// | `NAURA_REPLAYING` | 1 for a worker that `naura replay` starts in a copy: no Kafka, no jobs | 0 |
 /// | `NAURA_PRUNE_SECONDS` | 1–86400: how often what is past its retention is deleted | 3600 |
 /// | `NAURA_KEEP_OUTBOX_SECONDS` | 10–604800: how long sent events are kept to refill an empty broker | 604800 (7 days) |
 /// | `NAURA_KEEP_JOBS_SECONDS` | 10–315360000: how long jobs that are done are kept | 2592000 (30 days) |
@@ -47,6 +48,7 @@ public struct WorkerConfiguration: Sendable {
     let batchEventsMax: Int
     let pruneSeconds: Int
     let retention: Retention
+    let isReplaying: Bool
 
     /// Reads `config`, whose keys stand without the prefix `NAURA_`.
     /// - Throws: ``ConfigurationFault`` with every fault at once.
@@ -67,8 +69,10 @@ public struct WorkerConfiguration: Sendable {
             let words = variable.dropFirst("NAURA_".count).lowercased().split(separator: "_").map(String.init)
             return config.string(forKey: ConfigKey(words), isSecret: true)
         }
+        isReplaying = number("replaying", "NAURA_REPLAYING", 0...1, 0) == 1
         for (value, variable) in [
-            (servers.databaseURL, "NAURA_DATABASE_URL"), (servers.kafka.brokers, "NAURA_KAFKA_BROKERS"),
+            (servers.databaseURL, "NAURA_DATABASE_URL"),
+            (isReplaying ? "none" : servers.kafka.brokers, "NAURA_KAFKA_BROKERS"),
         ] where value.isEmpty && !faults.contains(where: { $0.hasPrefix(variable) }) {
             faults.append("\(variable) is not set")
         }

@@ -39,6 +39,17 @@ public struct WindowStatistics: Codable, Sendable, Equatable {
         /// Nil when it could not be judged.
         public let isDrifted: Bool?
 
+        public init(
+            name: String, method: String, statistic: Double, threshold: Double, p: Double, isDrifted: Bool?
+        ) {
+            self.name = name
+            self.method = method
+            self.statistic = statistic
+            self.threshold = threshold
+            self.p = p
+            self.isDrifted = isDrifted
+        }
+
         private enum CodingKeys: String, CodingKey {
             case name, method, statistic, threshold, p
             case isDrifted = "is_drifted"

@@ -124,6 +124,13 @@ public enum RolloutEvidence {
             """)
     }
 
+    /// How many decisions on `rollout` are on record.
+    public static func decisions(of rollout: Int, in transaction: Transaction) async throws -> Int {
+        try await transaction.first(
+            "select coalesce(max(number), 0)::bigint as n from naura.rollout_decision where rollout_id = \(rollout)"
+        )?.get("n") ?? 0
+    }
+
     /// Puts a decision on record with what it rests on, and returns its number, from 1 a rollout.
     public static func record(
         _ verdict: String, of rollout: Int, weight: Double, evidence: some Encodable & Sendable,

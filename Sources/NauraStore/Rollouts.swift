@@ -102,6 +102,14 @@ public enum Rollouts {
         ).map(rollout)
     }
 
+    /// The rollout of `model` that the promotion `cause` asked for, locked; nil when there is none.
+    public static func find(_ model: String, cause: String, in transaction: Transaction) async throws -> Rollout? {
+        let row = try await transaction.first(
+            "select id from naura.rollout where model = \(model) and cause_id = \(cause)")
+        guard let id = try row?.get("id", as: Int.self) else { return nil }
+        return try await find(id, in: transaction)
+    }
+
     /// The running or held rollout of `model`, locked.
     public static func active(of model: String, in transaction: Transaction) async throws -> Rollout? {
         let row = try await transaction.first(

@@ -80,8 +80,8 @@ public struct SnapshotArrival: Sendable {
 public struct SnapshotContent: Sendable {
     /// The SHA-256 of the bytes.
     public let sha256: String
-    /// How many there are.
-    public let bytes: Int64
+    /// How many there are; nil when nobody says.
+    public let bytes: Int64?
     /// Nil when they could not be counted.
     public let rows: Int64?
     /// JSON of the profile.
@@ -89,7 +89,7 @@ public struct SnapshotContent: Sendable {
     /// The least and greatest event time, where a column holds it.
     public let window: (from: Date, to: Date)?
 
-    public init(sha256: String, bytes: Int64, rows: Int64?, profile: String?, window: (from: Date, to: Date)?) {
+    public init(sha256: String, bytes: Int64?, rows: Int64?, profile: String?, window: (from: Date, to: Date)?) {
         self.sha256 = sha256
         self.bytes = bytes
         self.rows = rows
@@ -129,12 +129,22 @@ public enum Snapshots {
     /// Snapshot `number` of `dataset`.
     /// - Throws: ``StoreError`` `missing`.
     public static func find(_ dataset: String, _ number: Int64, in transaction: Transaction) async throws -> Snapshot {
+        guard let known = try await known(dataset, number, in: transaction) else {
+            throw StoreError(.missing, "dataset \(dataset) has no snapshot \(number)")
+        }
+        return known
+    }
+
+    /// Snapshot `number` of `dataset`; nil when there is none.
+    public static func known(
+        _ dataset: String, _ number: Int64, in transaction: Transaction
+    ) async throws -> Snapshot? {
         let row = try await transaction.first(
             """
             select dataset, number, uri, format, expected_sha256, sha256, state, arrived_at, is_backfill
             from naura.snapshot where dataset = \(dataset) and number = \(number)
             """)
-        guard let row else { throw StoreError(.missing, "dataset \(dataset) has no snapshot \(number)") }
+        guard let row else { return nil }
         return Snapshot(
             dataset: try row.get("dataset"), number: try row.get("number"), uri: try row.get("uri"),
             format: try row.get("format"), expectedSHA256: try row.get("expected_sha256"),

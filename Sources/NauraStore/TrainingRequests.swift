@@ -74,8 +74,11 @@ public enum TrainingRequests {
         try await transaction.execute("select 1 from naura.model where name = \(model) for update")
     }
 
-    /// Takes all pending triggers of `model` into a new request. Call ``lock(_:in:)`` first.
-    public static func freeze(_ model: String, job: Int, in transaction: Transaction) async throws -> FrozenRequest {
+    /// Takes the pending triggers of `model` into a new request: all, or those of the events `causes`. Call
+    /// ``lock(_:in:)`` first.
+    public static func freeze(
+        _ model: String, job: Int, only causes: [String]? = nil, in transaction: Transaction
+    ) async throws -> FrozenRequest {
         let row = try await transaction.first(
             "select definition, project_version from naura.model where name = \(model)")
         guard let row else { throw PostgresError(.decodingFailed, "the model \(model) is not defined") }
@@ -100,7 +103,10 @@ public enum TrainingRequests {
             throw PostgresError(.decodingFailed, "the new request of \(model) has no id")
         }
         try await transaction.execute(
-            "update naura.trigger set request_id = \(id) where model = \(model) and request_id is null")
+            """
+            update naura.trigger set request_id = \(id) where model = \(model) and request_id is null
+            and (\(causes == nil) or event_id = any(\(causes ?? [])))
+            """)
         guard let frozen = try await find(id, in: transaction) else {
             throw PostgresError(.decodingFailed, "the new request \(id) of \(model) cannot be read")
         }

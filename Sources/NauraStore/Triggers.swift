@@ -132,6 +132,18 @@ public enum Triggers {
         return try await pending(filedBy: event, in: transaction).first { $0.model == model }
     }
 
+    /// How many of the events `causes` have a pending trigger of `model`.
+    public static func pendingCount(
+        of model: String, among causes: [String], in transaction: Transaction
+    ) async throws -> Int {
+        try await transaction.first(
+            """
+            select count(*)::bigint as n from naura.trigger
+            where model = \(model) and request_id is null and event_id = any(\(causes))
+            """
+        )?.get("n") ?? 0
+    }
+
     private static func pending(_ row: Row) throws -> PendingTriggers {
         PendingTriggers(
             model: try row.get("name"), project: try row.get("project"), policy: try row.json("policy"),

@@ -30,7 +30,7 @@ struct Naura: AsyncParsableCommand {
                 subcommands: [
                     StatusCommand.self, WorkersCommand.self, EventsCommand.self, RunsCommand.self, RolloutsCommand.self,
                     DriftCommand.self,
-                    DeadLettersCommand.self,
+                    DeadLettersCommand.self, ReplayCommand.self,
                 ]),
             CommandGroup(name: "The story", subcommands: [Demo.self]),
         ])

@@ -33,6 +33,14 @@ struct FailpointTests {
         "Sources/NauraLedger/Streams.swift take": "its callers have failpoints on both sides",
         "Sources/NauraLedger/Inbox.swift prune": "its caller has a failpoint behind it; it is repeated within an hour",
         "Sources/NauraLedger/WorkerRegistry.swift observe": "its caller has a failpoint behind it",
+        "Sources/NauraLedger/History.swift tell": "part of the caller's transaction",
+        "Sources/NauraStage/Replayer.swift run": "a copy: entered again at the next start",
+        "Sources/NauraStage/Replayer.swift read":
+            "a copy: place and effects are one transaction, and nothing is sent or committed elsewhere",
+        "Sources/NauraStage/Replayer.swift tell":
+            "a copy: place and effects are one transaction, and nothing is sent or committed elsewhere",
+        "Sources/NauraStage/ReplayCourse.swift run": "a copy: one that is not whole is made again",
+        "Sources/NauraStage/ReplayCourse.swift tellInputs": "a copy: one that is not whole is made again",
         "Sources/NauraData/FileSystem.swift rename": "the rename itself; its callers have failpoints",
         "Sources/NauraData/FileSystem.swift syncDirectory": "the sync itself; its callers have failpoints",
         "Sources/NauraKafka/LocalBroker.swift start": "the laptop's broker, which keeps nothing",

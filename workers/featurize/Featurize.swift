@@ -13,6 +13,8 @@ import NauraStore
             return WorkerParts()
                 .stage(OrderFeatures())
                 .runner(FeaturizeSnapshot(artifacts: artifacts))
+                .retelling(RetoldReady())
+                .retelling(RetoldUnready())
         }
     }
 }

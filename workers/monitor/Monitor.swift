@@ -25,6 +25,7 @@ import NauraStore
                 .pruning("predictions") { database, limit in
                     try await PredictionLog.prune(olderThanSeconds: kept, limit: limit, in: database)
                 }
+                .retelling(RetoldDrift())
         }
     }
 }

@@ -13,6 +13,8 @@ import NauraStore
             return WorkerParts()
                 .stage(GateTrained())
                 .runner(EvaluateCandidate(history: FeatureHistory(context.database), artifacts: artifacts))
+                .retelling(RetoldPromotion())
+                .retelling(RetoldRejection())
         }
     }
 }

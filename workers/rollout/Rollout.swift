@@ -7,9 +7,11 @@ import NauraStage
     static func main() async {
         await Worker.run("rollout") { _ in
             WorkerParts()
-                .stage(StartRollout())
-                .stage(WeighEvidence())
+                .stage(StartRollout(), replayedBy: FilePromoted())
+                .stage(WeighEvidence(), replayedBy: nil)
                 .runner(LookAtRollout())
+                .retelling(RetoldRollout())
+                .retelling(RetoldRefusal())
         }
     }
 }

@@ -88,15 +88,9 @@ enum RolloutCourse {
                 reason: "the project file asks for no canary (steps: [100%])", in: work)
         }
         let weight = rollout.policy.weight(at: 0)
-        let epoch = try await Routes.shift(
-            rollout.model, to: rollout.version, weight: weight, salt: rollout.salt, rollout: rollout.id, in: transaction
-        )
         let reason = "\(percent(weight)) of units get version \(rollout.version), the rest version \(route.champion)"
-        try await Rollouts.begin(
-            rollout.id, baseline: route.champion, weight: weight, epoch: epoch, reason: reason, in: transaction)
-        try await Rollouts.mark(rollout.version, of: rollout.model, as: "candidate", in: transaction)
-        let evidence = Dictionary(uniqueKeysWithValues: CanaryMetric.allCases.map { ($0, CanaryEvidence()) })
-        try await RolloutEvidence.save(evidence, of: rollout.id, step: 0, in: transaction)
+        try await RolloutSteps.begin(
+            rollout, beside: route.champion, weight: weight, reason: reason, in: transaction)
         try await LookAtRollout.file(for: rollout.id, policy: rollout.policy, in: work)
         try await announce(
             rollout, .started, baseline: route.champion, weight: weight, step: 0, word: "started",
@@ -139,12 +133,8 @@ enum RolloutCourse {
                 rollout, baseline: rollout.baseline, word: word, reason: record.reason, record: record, in: work)
             return try await beginNext(of: rollout.model, in: work)
         }
-        let epoch = try await Routes.shift(
-            rollout.model, to: rollout.version, weight: weight, salt: rollout.salt, rollout: rollout.id,
-            in: work.transaction)
-        try await Rollouts.advance(
-            rollout.id, to: step, weight: weight, epoch: epoch, verdict: word, reason: record.reason,
-            in: work.transaction)
+        try await RolloutSteps.advance(
+            rollout, to: step, weight: weight, word: word, reason: record.reason, in: work.transaction)
         try await RolloutEvidence.save(
             evidence.mapValues { counts in
                 var counts = counts
@@ -188,28 +178,18 @@ enum RolloutCourse {
     private static func complete(
         _ rollout: Rollout, baseline: Int?, word: String, reason: String, record: Record? = nil, in work: borrowing Work
     ) async throws {
-        let epoch = try await Routes.crown(rollout.version, of: rollout.model, in: work.transaction)
-        try await Rollouts.end(
-            rollout.id, as: .completed, baseline: baseline, weight: 1, epoch: epoch, verdict: word, reason: reason,
-            in: work.transaction)
+        try await RolloutSteps.complete(
+            rollout, baseline: baseline, word: word, reason: reason, in: work.transaction)
         try await announce(
             rollout, .completed, baseline: baseline, weight: 1, step: rollout.step, word: word,
             record: record ?? Record(verdict: nil, situation: nil, reason: reason), in: work)
     }
 
-    /// Ends a rollout before 100 %: the champion has answered the rest throughout, and now answers everyone.
     private static func end(
         _ rollout: Rollout, as state: RolloutState, word: String, reason: String, record: Record? = nil,
         in work: borrowing Work
     ) async throws {
-        var epoch = rollout.epoch
-        if rollout.state != .waiting { epoch = try await Routes.takeBack(rollout.model, in: work.transaction) }
-        try await Rollouts.end(
-            rollout.id, as: state, baseline: rollout.baseline, weight: 0, epoch: epoch, verdict: word, reason: reason,
-            in: work.transaction)
-        try await Rollouts.mark(
-            rollout.version, of: rollout.model, as: state == .rolledBack ? "rolled-back" : "passed",
-            in: work.transaction)
+        try await RolloutSteps.end(rollout, as: state, word: word, reason: reason, in: work.transaction)
         try await announce(
             rollout, state == .rolledBack ? .rolledBack : .superseded, baseline: rollout.baseline, weight: 0,
             step: rollout.step, word: word, record: record ?? Record(verdict: nil, situation: nil, reason: reason),
@@ -228,10 +208,15 @@ enum RolloutCourse {
             RolloutChanged(
                 model: ModelID(rawValue: rollout.model), version: rollout.version, baseline: baseline,
                 rollout: Int64(rollout.id), state: state, weight: weight, verdict: word, reason: record.reason),
-            about: "\(rollout.causeID)/\(step)/\(state.rawValue)/\(number)",
+            about: about(rollout, step: step, state, number: number),
             lineage: Lineage(
                 cause: EventID(rawValue: rollout.causeID), root: EventID(rawValue: rollout.rootID),
                 traceparent: rollout.traceparent))
+    }
+
+    /// Names the step among all that the rollout takes; `number` is the decision's.
+    static func about(_ rollout: Rollout, step: Int, _ state: RolloutChanged.State, number: Int) -> String {
+        "\(rollout.causeID)/\(step)/\(state.rawValue)/\(number)"
     }
 
     private static func percent(_ share: Double) -> String { "\((share * 10_000).rounded() / 100) %" }

@@ -29,14 +29,21 @@ struct StartRollout: Stage {
         guard active?.version != promoted.version else {
             return try await refuse(promoted, "its rollout runs already", in: work)
         }
-        let filed = try await Rollouts.file(
-            model: model, version: promoted.version, comparedWith: promoted.champion, digest: version.digest,
-            policy: try await Rollouts.policy(of: model, in: work.transaction),
-            actor: promoted.requestedBy ?? "naura", reason: promoted.reason ?? promoted.evaluation?.reason ?? "",
-            causeID: event.envelope.id.rawValue, rootID: event.envelope.rootID.rawValue,
-            traceparent: event.envelope.traceparent, in: work.transaction)
-        guard filed != nil else { return }
+        guard try await Self.file(event, digest: version.digest, in: work.transaction) != nil else { return }
         try await RolloutCourse.makeRoom(for: promoted.version, beside: active, of: model, in: work)
+    }
+
+    /// Files the waiting rollout that `event` asks for; nil when it has one already.
+    static func file(
+        _ event: Event<ModelPromoted>, digest: String, in transaction: Transaction
+    ) async throws -> Int? {
+        let promoted = event.payload
+        let model = promoted.model.rawValue
+        return try await Rollouts.file(
+            model: model, version: promoted.version, comparedWith: promoted.champion, digest: digest,
+            policy: try await Rollouts.policy(of: model, in: transaction), actor: promoted.requestedBy ?? "naura",
+            reason: promoted.reason ?? promoted.evaluation?.reason ?? "", causeID: event.id.rawValue,
+            rootID: event.rootID.rawValue, traceparent: event.traceparent, in: transaction)
     }
 
     private func refuse(_ promoted: ModelPromoted, _ reason: String, in work: borrowing Work) async throws {

@@ -19,7 +19,9 @@ import NauraStore
                 .stage(FoldDrift())
                 .stage(FoldRequests())
                 .runner(
-                    TrainModel(history: FeatureHistory(context.database), artifacts: artifacts, host: context.instance))
+                    TrainModel(history: FeatureHistory(context.database), artifacts: artifacts, host: context.instance)
+                )
+                .retelling(RetoldTraining())
         }
     }
 }

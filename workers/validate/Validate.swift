@@ -16,6 +16,8 @@ import NauraStore
             return WorkerParts()
                 .stage(NumberSnapshot())
                 .runner(ValidateSnapshot(artifacts: artifacts))
+                .retelling(RetoldValidated())
+                .retelling(RetoldRejected())
         }
     }
 }

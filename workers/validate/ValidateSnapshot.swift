@@ -18,6 +18,8 @@ struct ValidateSnapshot: JobRunner {
     static let policy = JobPolicy(timeout: .seconds(6 * 3_600))
     /// Attempts at an address that answers with a passing fault, before the data are refused.
     private static let fetchTriesMax = 4
+    /// What is said of data that nobody has looked at begins with this.
+    static let unchecked = "it could not be checked: "
 
     let artifacts: ArtifactStore
 
@@ -55,7 +57,7 @@ struct ValidateSnapshot: JobRunner {
     /// Nobody will look at the bytes again: the snapshot fails, and whoever published them is told.
     func abandon(_ job: Job<Arguments>, because failure: JobFailure, in work: borrowing Work) async throws {
         let snapshot = try await Snapshots.find(job.arguments.dataset, job.arguments.number, in: work.transaction)
-        let violation = Violation(rule: failure.code, count: 1, message: "it could not be checked: \(failure.message)")
+        let violation = Violation(rule: failure.code, count: 1, message: Self.unchecked + failure.message)
         let json = String(decoding: try CodableTimes.encoder.encode([violation]), as: UTF8.self)
         guard try await Snapshots.fail(snapshot.dataset, snapshot.number, violations: json, in: work.transaction)
         else { return }

@@ -86,7 +86,7 @@ struct WorkerPlan: Sendable {
     ]
 
     /// The program `name` in the folder that holds this very program.
-    private static func executable(_ name: String) throws -> String {
+    static func executable(_ name: String) throws -> String {
         let path = programFolder + "/" + name
         guard access(path, X_OK) == 0 else {
             throw CommandError(.process, "the worker \(name) is not built: there is no \(path); try: make build")
