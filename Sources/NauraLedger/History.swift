@@ -11,11 +11,14 @@ public struct RecordedEvent: Sendable {
     public let saidAt: Date
     /// Between which applied projects it was said: 0 before the first.
     public let part: Int
+    /// Whether it comes from beside the ledger, which does not know it.
+    public let isAdded: Bool
 
-    public init(event: EncodedEvent, saidAt: Date, part: Int) {
+    public init(event: EncodedEvent, saidAt: Date, part: Int, isAdded: Bool = false) {
         self.event = event
         self.saidAt = saidAt
         self.part = part
+        self.isAdded = isAdded
     }
 
     /// Whether nobody in a copy can say it: it came from outside, or tells of a failure.
@@ -60,16 +63,16 @@ public enum History {
         try await transaction.execute(
             """
             insert into ledger.recorded_event (said_at, event_id, type, source, subject, time, cause_id, root_id,
-                traceparent, body, part, is_input)
-            select said_at, id, type, source, subject, time, cause, root, trace, body, part::int, is_input
+                traceparent, body, part, is_input, is_added)
+            select said_at, id, type, source, subject, time, cause, root, trace, body, part::int, is_input, is_added
             from unnest(
                 \(events.map(\.saidAt)), \(envelopes.map(\.id.rawValue)), \(envelopes.map(\.type.rawValue)),
                 \(envelopes.map(\.source)), \(envelopes.map(\.subject)), \(envelopes.map(\.time)),
                 \(envelopes.map { $0.causeID?.rawValue }), \(envelopes.map(\.rootID.rawValue)),
                 \(envelopes.map(\.traceparent)), \(events.map(\.event.body)), \(events.map(\.part)),
-                \(events.map(\.isInput)))
+                \(events.map(\.isInput)), \(events.map(\.isAdded)))
                 with ordinality as given(said_at, id, type, source, subject, time, cause, root, trace, body, part,
-                    is_input, place)
+                    is_input, is_added, place)
             order by place
             on conflict (event_id) do nothing
             """)

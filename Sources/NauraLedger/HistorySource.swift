@@ -73,6 +73,11 @@ public struct HistorySource: Sendable, Equatable {
                 union all
                 select event_id, type, source, subject, time, cause_id, root_id, body from ledger.foreign_event) said
             """,
+        rowsInCopy: """
+            select distinct event_id, type, source, subject, time, cause_id, root_id, md5(body) as body
+            from ledger.outbox o where not exists (
+                select 1 from ledger.recorded_event e where e.event_id = o.event_id and e.is_added)
+            """,
         without: "streams and their numbers: a copy has no partitions")
 
     /// The ledger's own tables that no history rebuilds, and why.

@@ -9,12 +9,18 @@ public struct ComparedTable: Sendable {
     /// What is not compared, and why; empty when nothing is left out.
     public let without: String
     private let rows: StaticString
+    private let rowsInCopy: StaticString
 
-    /// - Parameter rows: a statement that yields the rows to compare. A literal: nothing from outside gets into it.
-    public init(_ name: String, _ scope: String = "", rows: StaticString, without: String = "") {
+    /// - Parameters:
+    ///   - rows: a statement that yields the rows to compare. A literal: nothing from outside gets into it.
+    ///   - rowsInCopy: another one for the copy, where the same rows have to be asked for otherwise.
+    public init(
+        _ name: String, _ scope: String = "", rows: StaticString, rowsInCopy: StaticString? = nil, without: String = ""
+    ) {
         self.name = name
         self.scope = scope
         self.rows = rows
+        self.rowsInCopy = rowsInCopy ?? rows
         self.without = without
     }
 
@@ -22,12 +28,12 @@ public struct ComparedTable: Sendable {
     ///
     /// Two sums of 60 bits of each row's MD5, as text with sorted names: no proof against someone who forges rows,
     /// and the same in every version of PostgreSQL.
-    public func digest(in transaction: Transaction) async throws -> TableDigest {
+    public func digest(in transaction: Transaction, isCopy: Bool = false) async throws -> TableDigest {
         let text = """
             select count(*)::bigint as rows,
                 coalesce(sum(('x' || substr(hash, 1, 15))::bit(60)::bigint), 0)::text as low,
                 coalesce(sum(('x' || substr(hash, 17, 15))::bit(60)::bigint), 0)::text as high
-            from (select md5(row_to_json(compared)::text) as hash from (\(rows)) compared) hashed
+            from (select md5(row_to_json(compared)::text) as hash from (\(isCopy ? rowsInCopy : rows)) compared) hashed
             """
         guard let row = try await transaction.first(Query(stringLiteral: text)) else {
             throw PostgresError(.decodingFailed, "\(name) has no digest")

@@ -118,6 +118,16 @@ final class LivedHistory {
         try await turn()
     }
 
+    /// Has stages handle what a gateway sends straight to Kafka; returns the events, which no ledger holds.
+    func answer(_ payloads: [Predictions]) async throws -> [EncodedEvent] {
+        let events = try payloads.map { payload in
+            try EncodedEvent(payload, id: .random(), source: "/naura/serve", time: Date(), causeID: nil, rootID: nil)
+        }
+        for stage in stages where stage.topic == Predictions.type.rawValue { try await handle(events, at: stage) }
+        try await turn()
+        return events
+    }
+
     /// Says what a gateway saw of the running canary: `units` of each arm, all good, or those of the canary bad.
     func window(units: Int, isBad: Bool = false) async throws {
         let rollout = try #require(

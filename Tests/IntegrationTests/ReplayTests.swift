@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import NauraEvents
 import NauraLedger
 import NauraPostgres
@@ -80,7 +81,40 @@ struct ReplayTests {
                                 (select count(*) from naura.feature_row) as features,
                                 (select sum(next - 1 - sent)::bigint from ledger.stream) as unsent
                             """))
-                    #expect(try row.get("jobs") == 0 && row.get("features") == 0 && row.get("unsent") == 0)
+                    let (jobs, features) = (try row.get("jobs", as: Int.self), try row.get("features", as: Int.self))
+                    let unsent = try row.get("unsent", as: Int.self)
+                    #expect((jobs, features, unsent) == (0, 0, 0))
+                }
+            }
+        }
+    }
+
+    @Test("what went straight to Kafka is told from a file; without it, what needs it is not compared")
+    func fromFile() async throws {
+        try await Self.withHistory { history, url in
+            try await history.apply()
+            try await history.publish([Self.outcome(1)])
+            let answers = try await history.answer((0..<20).map(Self.answer))
+            let lines = try answers.map { String(decoding: try $0.structured(), as: UTF8.self) }
+            let file = "\(history.folder)/predictions.jsonl"
+            try lines.joined(separator: "\n").write(toFile: file, atomically: true, encoding: .utf8)
+            for files in [[], [file]] {
+                try await TestDatabase.withEmptyURL { copy in
+                    let (code, report, log) = try await Self.replay(from: url, files, into: copy, instances: 1)
+                    #expect(code == 0, "\(log)")
+                    #expect(report.told == (files.isEmpty ? 1 : 21), "\(log)")
+                    let traffic = ["naura.prediction", "naura.monitor_window"]
+                    #expect(report.tables(files.isEmpty ? "not-compared" : "equal").filter(traffic.contains) == traffic)
+                }
+            }
+            try "{}".write(toFile: file, atomically: true, encoding: .utf8)
+            try await TestDatabase.withEmptyURL { copy in
+                let bad = try await Self.run(["replay", "--from", url, "--from", file, "--into", copy])
+                #expect(bad.code == 1 && bad.log.contains("line 1 is no event"), "\(bad.log)")
+                // Nothing was made, so that the next attempt finds the database empty.
+                try await Self.with(copy) { database in
+                    let tables = try await Migrator.tables(in: database)
+                    #expect(tables == [])
                 }
             }
         }
@@ -171,32 +205,29 @@ struct ReplayTests {
         }
     }
 
+    /// Ten thousand events that cost little, most of which lead to nothing.
     private static func loadCheapEvents(_ history: LivedHistory) async throws {
-        let begin = 1_760_100_000.0
+        try await history.publish((0..<3_000).map(outcome))
+        try await history.publish((0..<3_000).map(answer), from: "https://shop.example")
+        try await history.publish((0..<3_000).map { merge("acme/other-\($0 % 100)") })
         try await history.publish(
-            (0..<3_000).map { number in
-                GroundTruth(
-                    model: "churn",
-                    items: [
-                        GroundTruth.Item(
-                            predictionID: "p-\(number)", label: number % 3 == 0 ? "Yes" : "No",
-                            observedAt: Date(timeIntervalSince1970: begin + Double(number)))
-                    ])
-            })
-        try await history.publish(
-            (0..<3_000).map { number in
-                Predictions(
-                    model: number % 2 == 0 ? "churn" : "other",
-                    items: [
-                        Predictions.Item(
-                            predictionID: "p-\(number)", version: 1, arm: .champion,
-                            features: ["tenure": .number(Double(number % 70))], score: 0.5,
-                            at: Date(timeIntervalSince1970: begin + Double(number) / 20))
-                    ])
-            }, from: "https://shop.example")
-        try await history.publish((0..<3_000).map { Self.merge("acme/other-\($0 % 100)") })
-        try await history.publish((0..<700).map { NewData(dataset: "set-\($0 % 50)", uri: "file:///\($0).csv") })
-        try await history.publish((0..<100).map { Self.merge("acme/churn", number: $0) })
+            (0..<700).map { NewData(dataset: DatasetID(rawValue: "set-\($0 % 50)"), uri: "file:///\($0).csv") })
+        try await history.publish((0..<100).map { merge("acme/churn", number: $0) })
+    }
+
+    private static func moment(_ seconds: Double) -> Date { Date(timeIntervalSince1970: 1_760_100_000 + seconds) }
+
+    private static func outcome(_ number: Int) -> GroundTruth {
+        let item = GroundTruth.Item(
+            predictionID: "p-\(number)", label: number % 3 == 0 ? "Yes" : "No", observedAt: moment(Double(number)))
+        return GroundTruth(model: "churn", items: [item])
+    }
+
+    private static func answer(_ number: Int) -> Predictions {
+        let item = Predictions.Item(
+            predictionID: "p-\(number)", version: 1, arm: .champion,
+            features: ["tenure": .number(Double(number % 70))], score: 0.5, at: moment(Double(number) / 20))
+        return Predictions(model: number % 2 == 0 ? "churn" : "other", items: [item])
     }
 
     private static func merge(_ repository: String, number: Int = 0) -> CodeMerged {
@@ -229,11 +260,11 @@ struct ReplayTests {
     }
 
     private static func replay(
-        from source: String, into copy: String, instances: Int
+        from source: String, _ files: [String] = [], into copy: String, instances: Int
     ) async throws -> (code: Int32, report: Report, log: String) {
-        let (code, log) = try await run([
-            "replay", "--from", source, "--into", copy, "--instances", "\(instances)", "--json",
-        ])
+        let (code, log) = try await run(
+            ["replay", "--from", source, "--into", copy, "--instances", "\(instances)", "--json"]
+                + files.flatMap { ["--from", $0] })
         let line = try #require(log.split(separator: "\n").first { $0.hasPrefix("{") }, "\(code): \(log)")
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase

@@ -18,6 +18,8 @@ create table ledger.recorded_event (
     -- Between which applied projects it was said: 0 before the first.
     part int not null,
     is_input boolean not null,
+    -- From a file beside the ledger, which does not know it.
+    is_added boolean not null default false,
     is_told boolean not null default false,
     -- Why it could not be told yet.
     waits_for text

@@ -120,7 +120,7 @@ struct ReplayRun: Sendable {
         var last = Date.distantPast
         let recorded = events.map { event in
             last = max(last, event.envelope.time)
-            return RecordedEvent(event: event, saidAt: last, part: Self.part(last, applied))
+            return RecordedEvent(event: event, saidAt: last, part: Self.part(last, applied), isAdded: true)
         }
         for start in stride(from: 0, to: recorded.count, by: 500) {
             let page = Array(recorded[start..<min(start + 500, recorded.count)])
@@ -178,7 +178,7 @@ struct ReplayRun: Sendable {
         Terminal.progress("comparing")
         let mine = try await copy.transaction { transaction in
             var digests: [TableDigest] = []
-            for table in Self.compared { digests.append(try await table.digest(in: transaction)) }
+            for table in Self.compared { digests.append(try await table.digest(in: transaction, isCopy: true)) }
             return digests
         }
         // Answers that went straight to Kafka are missing here, unless a file brought them.
