@@ -11,7 +11,7 @@ public enum ComparedTables {
         ComparedTable(
             "naura.snapshot",
             rows: """
-                select dataset, number, uri, format, expected_sha256, event_id, root_id, arrived_at, violations,
+                select dataset, number, uri, format, expected_sha256, event_id, root_id, arrived_at, violations, is_backfill,
                     case when state = 'duplicate' then 'arrived' else state end as state,
                     case when state <> 'duplicate' then sha256 end as sha256,
                     case when state <> 'duplicate' then rows end as rows,
@@ -28,7 +28,7 @@ public enum ComparedTables {
         ComparedTable(
             "naura.trigger",
             rows: """
-                select t.model, t.kind, t.event_id, t.root_id, t.code_commit, t.actor, t.reason, r.run_id
+                select t.model, t.kind, t.event_id, t.root_id, t.code_commit, t.actor, t.reason, t.is_backfill, r.run_id
                 from naura.trigger t left join naura.training_request r on r.id = t.request_id and r.state = 'trained'
                 """,
             without: "id, at; the trace, which foreign events lose; trainings without a version, which no event tells"),
@@ -36,7 +36,7 @@ public enum ComparedTables {
         ComparedTable(
             "naura.training_request", "those that ended with a version",
             rows: """
-                select model, state, training_set, run_id from naura.training_request where state = 'trained'
+                select model, state, training_set, run_id, is_backfill from naura.training_request where state = 'trained'
                 """,
             without: "what was frozen when the job began, which no event holds; ids and times"),
         ComparedTable(
@@ -57,9 +57,11 @@ public enum ComparedTables {
         ComparedTable(
             "naura.model_version", "those that were trained here",
             rows: """
-                select model, version, run_id, digest, artifact, training_set, state, description, actor
-                from naura.model_version where run_id is not null
-                """, without: "created_at"),
+                select v.model, v.version, v.run_id, v.digest, v.artifact, v.training_set, v.description, v.actor,
+                    case when q.is_backfill and v.state = 'passed' then 'trained' else v.state end as state
+                from naura.model_version v join naura.run r on r.id = v.run_id
+                left join naura.training_request q on q.id = r.request_id
+                """, without: "created_at; that a backfill's version passed, which no event tells"),
         ComparedTable(
             "naura.model_alias", "the champion",
             rows: "select model, version from naura.model_alias where alias = 'champion'",
@@ -70,10 +72,15 @@ public enum ComparedTables {
         ComparedTable(
             "naura.evaluation",
             rows: """
-                select model, version, champion, verdict, reason, metric, candidate_score, champion_score, difference,
-                    lower_bound, upper_bound, holdout_rows, holdout_entities from naura.evaluation
+                select e.model, e.version, e.champion, e.verdict, e.reason, e.metric, e.candidate_score,
+                    e.champion_score, e.difference, e.lower_bound, e.upper_bound, e.holdout_rows, e.holdout_entities
+                from naura.evaluation e where e.verdict <> 'promoted' or not exists (
+                    select 1 from naura.model_version v join naura.run r on r.id = v.run_id
+                    join naura.training_request q on q.id = r.request_id
+                    where v.model = e.model and v.version = e.version and q.is_backfill)
                 """,
-            without: "the report, of which an event holds the figures; id, job_id, evaluated_at"),
+            without:
+                "the report, of which an event holds the figures; what passed for a backfill; id, job_id, evaluated_at"),
         ComparedTable(
             "naura.rollout",
             rows: """

@@ -96,7 +96,7 @@ public enum TrainingRequests {
                 (select code_commit from naura.trigger where model = \(model) and code_commit is not null
                     order by id desc limit 1),
                 not exists (select 1 from naura.trigger where model = \(model) and request_id is null
-                    and not is_backfill)
+                    and not is_backfill and (\(causes == nil) or event_id = any(\(causes ?? []))))
             returning id
             """)
         guard let id = try request?.get("id", as: Int.self) else {

@@ -83,7 +83,7 @@ struct ReplayTests {
                             """))
                     let (jobs, features) = (try row.get("jobs", as: Int.self), try row.get("features", as: Int.self))
                     let unsent = try row.get("unsent", as: Int.self)
-                    #expect((jobs, features, unsent) == (0, 0, 0))
+                    #expect(jobs == 0 && features == 0 && unsent == 0)
                 }
             }
         }
