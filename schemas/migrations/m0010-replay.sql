@@ -25,6 +25,7 @@ create table ledger.recorded_event (
     waits_for text
 );
 create index recorded_event_open on ledger.recorded_event (type, said_at, place) where not is_told;
+create index recorded_event_input on ledger.recorded_event (said_at, place) where is_input and not is_told;
 
 -- How far each stage has read each stream of the copy's own outbox; who reads on holds the row.
 create table ledger.replay_reader (
