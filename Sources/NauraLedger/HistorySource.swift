@@ -89,7 +89,7 @@ public struct HistorySource: Sendable, Equatable {
         ("ledger.dead_letter", "places, tries and times of failures, and what people decided"),
         ("ledger.dead_letter_decision", "what people decided, and when"),
         ("ledger.attempt", "deaths of workers"), ("ledger.worker", "who lives"), ("ledger.duty", "who does what"),
-        ("ledger.broker", "the broker last seen"),
+        ("ledger.broker", "the broker last seen"), ("ledger.compatibility", "which workers the tables serve"),
         ("ledger.recorded_event", "the replay's own"), ("ledger.replay_reader", "the replay's own"),
         ("ledger.replay_teller", "the replay's own"), ("ledger.replay", "the replay's own"),
     ]

@@ -38,7 +38,7 @@ struct ReplayTests {
             try await Self.loadCheapEvents(history)
             var events = 0
             for instances in [1, 3] {
-                try await TestDatabase.withEmptyURL { copy in
+                try await TestDatabase.withURL(isEmpty: true) { copy in
                     let (code, report, log) = try await Self.replay(from: url, into: copy, instances: instances)
                     #expect(code == 0, "\(instances): \(log)")
                     #expect(report.told == report.events && report.unknown == 0 && report.untold.isEmpty)
@@ -54,7 +54,7 @@ struct ReplayTests {
             try await history.database.update(
                 "update naura.ground_truth set label = 'other' where ctid = (select min(ctid) from naura.ground_truth)")
             try await history.database.update("update naura.route set weight = 0.125")
-            try await TestDatabase.withEmptyURL { copy in
+            try await TestDatabase.withURL(isEmpty: true) { copy in
                 let (code, report, log) = try await Self.replay(from: url, into: copy, instances: 1)
                 #expect(code == 1, "\(log)")
                 #expect(report.tables("differs") == ["naura.route", "naura.ground_truth"])
@@ -69,7 +69,7 @@ struct ReplayTests {
             try await history.publish([
                 NewData(dataset: "customers", uri: try history.file("a.csv", customers: 20, seed: 1))
             ])
-            try await TestDatabase.withEmptyURL { copy in
+            try await TestDatabase.withURL(isEmpty: true) { copy in
                 let (code, report, log) = try await Self.replay(from: url, into: copy, instances: 1)
                 #expect(code == 0, "\(log)")
                 #expect(report.tables("not-compared").contains("naura.feature_row"))
@@ -99,7 +99,7 @@ struct ReplayTests {
             let file = "\(history.folder)/predictions.jsonl"
             try lines.joined(separator: "\n").write(toFile: file, atomically: true, encoding: .utf8)
             for files in [[], [file]] {
-                try await TestDatabase.withEmptyURL { copy in
+                try await TestDatabase.withURL(isEmpty: true) { copy in
                     let (code, report, log) = try await Self.replay(from: url, files, into: copy, instances: 1)
                     #expect(code == 0, "\(log)")
                     #expect(report.told == (files.isEmpty ? 1 : 21), "\(log)")
@@ -108,7 +108,7 @@ struct ReplayTests {
                 }
             }
             try "{}".write(toFile: file, atomically: true, encoding: .utf8)
-            try await TestDatabase.withEmptyURL { copy in
+            try await TestDatabase.withURL(isEmpty: true) { copy in
                 let bad = try await Self.run(["replay", "--from", url, "--from", file, "--into", copy])
                 #expect(bad.code == 1 && bad.log.contains("line 1 is no event"), "\(bad.log)")
                 // Nothing was made, so that the next attempt finds the database empty.
@@ -128,14 +128,14 @@ struct ReplayTests {
             let onto = try await Self.run(["replay", "--from", url, "--into", url])
             #expect(
                 onto.code == 1 && onto.log.contains("holds") && onto.log.contains("make an empty one"), "\(onto.log)")
-            try await TestDatabase.withEmptyURL { copy in
+            try await TestDatabase.withURL(isEmpty: true) { copy in
                 let away = try await Self.run([
                     "replay", "--from", "postgresql://nobody@127.0.0.1:1/none", "--into", copy,
                 ])
                 #expect(away.code == 1 && away.log.contains("history (--from) cannot be read"), "\(away.log)")
             }
             try await history.database.update("delete from ledger.outbox where number = 1")
-            try await TestDatabase.withEmptyURL { copy in
+            try await TestDatabase.withURL(isEmpty: true) { copy in
                 let cut = try await Self.run(["replay", "--from", url, "--into", copy])
                 #expect(cut.code == 1 && cut.log.contains("history is not whole"), "\(cut.log)")
             }
