@@ -14,7 +14,8 @@ struct FailpointTests {
     private static let durableSteps = [
         #"Streams\.(take|release|mark|leaseShared|releaseShared)\("#,
         #"Jobs\.(claim|renew|settle|postpone|fail|endCancelled)\("#,
-        #"Attempts\.begin\("#, #"Inbox\.(ensure|prune)\("#, #"Outbox\.(append|prune)\("#, #"(Jobs|ForeignEvents)\.prune\("#,
+        #"Attempts\.begin\("#, #"Inbox\.(ensure|prune)\("#, #"Outbox\.(append|prune)\("#,
+        #"(Jobs|ForeignEvents)\.prune\("#,
         #"database\.transaction[ ({]"#,
         #"producer\.deliver\("#, #"consumer\.commit\("#, #"createTopics\("#, #"[^A-Za-z](FileSystem\.)?rename\("#,
         #"\.moveItem\("#, #"options: \.atomic"#, #"fsync\("#,
