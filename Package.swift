@@ -84,14 +84,16 @@ let package = Package(
         .target(name: "NauraSchemas", path: "schemas", swiftSettings: strict, plugins: ["EmbedFiles"]),
         room("NauraEvents", ["NauraSchemas", crypto], settings: optimised),
         room("NauraFailpoints", [], settings: optimised),
-        room("NauraPostgres", ["NauraFailpoints", "CLibPQ", log], settings: optimised),
-        room("NauraKafka", ["CRDKafka", log], settings: optimised),
+        room("NauraProcess", []),
+        room("NauraPostgres", ["NauraFailpoints", "NauraProcess", "CLibPQ", log], settings: optimised),
+        room("NauraKafka", ["NauraProcess", "CRDKafka", log], settings: optimised),
         room("NauraLedger", ["NauraFailpoints", "NauraPostgres", "NauraEvents", crypto], settings: optimised),
         room(
             "NauraStage",
             [
-                "NauraFailpoints", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents", hummingbird, lifecycle,
-                unixSignals, configuration, log, nioCore, nioHTTP1, httpTypes, asyncHTTPClient,
+                "NauraFailpoints", "NauraProcess", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents",
+                hummingbird,
+                lifecycle, unixSignals, configuration, log, nioCore, nioHTTP1, httpTypes, asyncHTTPClient,
             ], settings: optimised),
         room("NauraStore", ["NauraPostgres", "NauraRules"]),
         room(
@@ -135,7 +137,7 @@ let package = Package(
             name: "naura",
             dependencies: [
                 "NauraData", "NauraModels", "NauraStore", "NauraStage", "NauraLedger", "NauraPostgres", "NauraKafka",
-                "NauraRules", "NauraEvents", "NauraSchemas", asyncHTTPClient, nioCore, nioHTTP1,
+                "NauraProcess", "NauraRules", "NauraEvents", "NauraSchemas", asyncHTTPClient, nioCore, nioHTTP1,
                 product("ArgumentParser", "swift-argument-parser"), log, hummingbird,
             ], swiftSettings: strict, linkerSettings: linking),
 
@@ -169,8 +171,10 @@ let package = Package(
         .testTarget(
             name: "NauraEventsTests", dependencies: ["NauraEvents", "NauraSchemas", product("Yams", "Yams")],
             swiftSettings: strict),
+        .testTarget(name: "NauraProcessTests", dependencies: ["NauraProcess"], swiftSettings: strict),
         .testTarget(
-            name: "NauraPostgresTests", dependencies: ["NauraPostgres", "NauraTestKit"], swiftSettings: strict),
+            name: "NauraPostgresTests", dependencies: ["NauraPostgres", "NauraProcess", "NauraTestKit"],
+            swiftSettings: strict),
         .testTarget(name: "NauraKafkaTests", dependencies: ["NauraKafka", "NauraTestKit"], swiftSettings: strict),
         .testTarget(
             name: "NauraDataTests", dependencies: ["NauraData", "NauraRules", "NauraSchemas"],
@@ -196,7 +200,7 @@ let package = Package(
             name: "CommandLineTests",
             dependencies: [
                 "naura", "NauraTestKit", "NauraLedger", "NauraStore", "NauraKafka", "NauraPostgres", "NauraEvents",
-                "validate", "notify", log,
+                "NauraProcess", "validate", "notify", log,
             ], swiftSettings: strict),
         .testTarget(
             name: "PipelineTests",

@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import NauraProcess
 
 /// The laptop's broker: one `tansu` process of our own on a free port of 127.0.0.1, remembered in a folder.
 ///
@@ -10,13 +11,12 @@ import Logging
 ///
 /// Usage: `let brokers = try await LocalBroker(directory: stateFolder).ensureRunning()`, later `stop()`.
 ///
-/// The folder holds `broker.json` (pid, start time, port, cluster id) and `broker.log`. One process at a time may use a
+/// The folder holds `broker.json` (process, port, cluster id) and `broker.log`. One process at a time may use a
 /// folder.
 public struct LocalBroker: Sendable {
     /// What `broker.json` holds.
     struct Record: Codable, Equatable {
-        var pid: Int32
-        var startedAt: String
+        var process: ProcessIdentity
         var port: Int
         var clusterID: String
     }
@@ -52,22 +52,26 @@ public struct LocalBroker: Sendable {
         -> String
     {
         let last = try record()
-        if let last, port == nil || port == last.port, ProcessIdentity.isRunning(last.pid, startedAt: last.startedAt) {
+        if let last, port == nil || port == last.port, last.process.isAlive {
             if try await answers(last, within: limit) { return Self.address(last.port) }
-            logger.warning("the broker does not answer and is replaced", metadata: ["pid": "\(last.pid)"])
+            logger.warning("the broker does not answer and is replaced", metadata: ["pid": "\(last.process.pid)"])
         }
         try await stop()
         var wanted = port ?? last?.port
         // Between finding a port free and the broker's taking it somebody else may come first: it then exits with 0.
         for _ in 0..<5 {
             let chosen: Int
-            if let wanted, FreePort.isFree(wanted) { chosen = wanted } else { chosen = try FreePort.find() }
+            if let wanted, FreePort.isFree(wanted) {
+                chosen = wanted
+            } else {
+                chosen = try orFault { () throws(ProcessFault) -> Int in try FreePort.choose() }
+            }
             if let port, port != chosen {
                 throw KafkaError(.brokerProgram, "port \(port) is taken by another process")
             }
             let started = try start(port: chosen)
             if try await answers(started, within: limit) {
-                logger.info("broker started", metadata: ["port": "\(chosen)", "pid": "\(started.pid)"])
+                logger.info("broker started", metadata: ["port": "\(chosen)", "pid": "\(started.process.pid)"])
                 return Self.address(chosen)
             }
             try await stop()
@@ -78,27 +82,23 @@ public struct LocalBroker: Sendable {
 
     /// The address of the broker, if ours runs; does not start it.
     public func brokers() throws(KafkaError) -> String? {
-        guard let last = try record(), ProcessIdentity.isRunning(last.pid, startedAt: last.startedAt) else {
-            return nil
-        }
+        guard let last = try record(), last.process.isAlive else { return nil }
         return Self.address(last.port)
     }
 
     /// The process id of the broker, if ours runs.
     public func processID() throws(KafkaError) -> Int32? {
-        guard let last = try record(), ProcessIdentity.isRunning(last.pid, startedAt: last.startedAt) else {
-            return nil
-        }
-        return last.pid
+        guard let last = try record(), last.process.isAlive else { return nil }
+        return last.process.pid
     }
 
     /// Ends the broker if ours runs, and with it all its records. The port stays remembered.
     public func stop() async throws(KafkaError) {
-        guard let last = try record(), ProcessIdentity.isRunning(last.pid, startedAt: last.startedAt) else { return }
+        guard let last = try record(), last.process.isAlive else { return }
         // Nothing is stored, and a polite end takes five seconds while clients are connected.
-        kill(last.pid, SIGKILL)
-        guard await ProcessIdentity.waitForEnd(of: last.pid, startedAt: last.startedAt) else {
-            throw KafkaError(.brokerProgram, "process \(last.pid) does not end")
+        last.process.send(SIGKILL)
+        guard await last.process.hasEnded(within: .seconds(10)) else {
+            throw KafkaError(.brokerProgram, "process \(last.process.pid) does not end")
         }
     }
 
@@ -106,6 +106,11 @@ public struct LocalBroker: Sendable {
 
     private var recordFile: URL { directory.appending(path: "broker.json") }
     private var logFile: URL { directory.appending(path: "broker.log") }
+
+    /// Does what may fail for the machine's sake.
+    private func orFault<Value>(_ body: () throws(ProcessFault) -> Value) throws(KafkaError) -> Value {
+        do { return try body() } catch { throw KafkaError(.brokerProgram, "\(error)") }
+    }
 
     private static func address(_ port: Int) -> String { "127.0.0.1:\(port)" }
 
@@ -126,20 +131,21 @@ public struct LocalBroker: Sendable {
         } catch {
             throw KafkaError(.brokerProgram, "\(directory.path) cannot be made: \(error)")
         }
-        let pid = try ProcessIdentity.spawn(
-            [
-                program, "broker", "--cluster-id", clusterID, "--listener-url", url, "--advertised-listener-url",
-                "tcp://127.0.0.1:\(advertisedPort ?? port)",
-            ], log: logFile.path)
-        guard let startedAt = ProcessIdentity.startTime(of: pid) else {
-            throw KafkaError(.brokerProgram, "`\(program)` ended at once; see \(logFile.path)")
+        let process = try orFault { () throws(ProcessFault) -> ProcessIdentity in
+            try Launch(
+                executable: program,
+                arguments: [
+                    "broker", "--cluster-id", clusterID, "--listener-url", url, "--advertised-listener-url",
+                    "tcp://127.0.0.1:\(advertisedPort ?? port)",
+                ], log: logFile.path, leavesSession: true
+            ).start()
         }
-        let record = Record(pid: pid, startedAt: startedAt, port: port, clusterID: clusterID)
+        let record = Record(process: process, port: port, clusterID: clusterID)
         do {
             // Written before the broker answers: a crash from here on leaves nothing that cannot be found again.
             try JSONEncoder().encode(record).write(to: recordFile, options: .atomic)
         } catch {
-            kill(pid, SIGKILL)
+            process.send(SIGKILL)
             throw KafkaError(.brokerProgram, "\(recordFile.path) cannot be written: \(error)")
         }
         return record
@@ -151,7 +157,7 @@ public struct LocalBroker: Sendable {
         let deadline = clock.now + limit
         let configuration = KafkaConfiguration(brokers: Self.address(record.port), clientID: "naura-local-broker")
         let admin = try KafkaAdmin(configuration: configuration, logger: logger)
-        while clock.now < deadline, ProcessIdentity.isRunning(record.pid, startedAt: record.startedAt) {
+        while clock.now < deadline, record.process.isAlive {
             do {
                 let found = try await admin.metadata(within: .milliseconds(500))
                 // Another id: a stranger took the port, and ours is about to end.

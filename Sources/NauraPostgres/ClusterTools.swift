@@ -1,4 +1,5 @@
 import Foundation
+import NauraProcess
 
 /// PostgreSQL's own programs, run as a user that they accept.
 struct ClusterTools {
@@ -41,11 +42,48 @@ struct ClusterTools {
         return URL(filePath: found)
     }
 
+    /// How a program ended, and what it wrote.
+    struct Outcome {
+        let isSuccess: Bool
+        let output: String
+    }
+
     /// Runs a program to its end and returns what it wrote.
-    func run(_ program: String, _ arguments: [String]) async throws -> ChildProcess.Outcome {
+    func run(_ program: String, _ arguments: [String]) async throws -> Outcome {
         let path = binaries.appending(path: program).path
-        guard let serverUser else { return try await ChildProcess.run(path, arguments) }
-        return try await ChildProcess.run(Self.runuser, ["-u", serverUser, "--", path] + arguments)
+        guard let serverUser else { return try await Self.run(path, arguments) }
+        return try await Self.run(Self.runuser, ["-u", serverUser, "--", path] + arguments)
+    }
+
+    /// Runs in `/`: the server's user may not be able to enter our directory.
+    private static func run(_ path: String, _ arguments: [String]) async throws -> Outcome {
+        // A file, not a pipe: a server that the program starts inherits it and would hold a pipe open.
+        let output = FileManager.default.temporaryDirectory.appending(path: "naura-\(UUID().uuidString).out").path
+        defer { unlink(output) }
+        let code: Int32
+        do {
+            code = try await Launch(executable: path, arguments: arguments, directory: "/", log: output).run()
+        } catch {
+            throw PostgresError(.clusterFailed, "\(error)")
+        }
+        let text = FileManager.default.contents(atPath: output).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        return Outcome(isSuccess: code == 0, output: text.trimmingCharacters(in: .whitespacesAndNewlines))
+    }
+
+    /// The server whose data lie in `data`, if that is process `pid`: a process id in a file that outlived its process may
+    /// by now be anybody's, and another PostgreSQL is none of our business.
+    static func server(_ pid: Int32, of data: URL) -> ProcessIdentity? {
+        guard let process = ProcessIdentity.current(of: pid) else { return nil }
+        #if os(Linux)
+            // A server works in its data directory. The link can be read by its own user and by root, who alone start
+            // one.
+            do {
+                let place = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/cwd")
+                return place == data.path ? process : nil
+            } catch { return nil }
+        #else
+            return process
+        #endif
     }
 
     private static var runuser: String {
@@ -68,7 +106,7 @@ struct ClusterTools {
             if holder != parent {
                 try FileManager.default.createDirectory(at: holder, withIntermediateDirectories: true)
             }
-            let walk = try await ChildProcess.run(Self.runuser, ["-u", serverUser, "--", "test", "-x", holder.path])
+            let walk = try await Self.run(Self.runuser, ["-u", serverUser, "--", "test", "-x", holder.path])
             guard walk.isSuccess else { continue }
             try FileManager.default.createDirectory(at: candidate, withIntermediateDirectories: true)
             guard chmod(candidate.path, 0o700) == 0 else { continue }
@@ -84,60 +122,6 @@ struct ClusterTools {
         guard chown(path, user.pointee.pw_uid, user.pointee.pw_gid) == 0 else {
             throw PostgresError(.clusterFailed, "\(path) cannot be given to \(serverUser): errno \(errno)")
         }
-    }
-}
-
-/// What the kernel says of a process.
-enum ProcessIdentity {
-    /// Whether the process runs; a zombie does not.
-    static func isAlive(_ pid: Int32) -> Bool {
-        guard pid > 1, kill(pid, 0) == 0 || errno == EPERM else { return false }
-        guard let status = FileManager.default.contents(atPath: "/proc/\(pid)/stat") else { return true }
-        // pid (name) state …; the name may hold parentheses, the last one ends it.
-        let text = String(decoding: status, as: UTF8.self)
-        guard let end = text.lastIndex(of: ")") else { return true }
-        return text[end...].dropFirst(2).first != "Z"
-    }
-
-    /// Whether the process is the server whose data lie in `data`: a process id in a file that outlived its process may
-    /// by now be anybody's, and another PostgreSQL is none of our business.
-    static func isServer(_ pid: Int32, of data: URL) -> Bool {
-        guard isAlive(pid) else { return false }
-        #if os(Linux)
-            // A server works in its data directory. The link can be read by its own user and by root, who alone start
-            // one.
-            do {
-                let place = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/cwd")
-                return place == data.path
-            } catch { return false }
-        #else
-            return true
-        #endif
-    }
-}
-
-/// Free TCP ports of the loopback address.
-public enum FreePort {
-    /// A port that was free a moment ago.
-    public static func choose() -> Int {
-        #if canImport(Glibc)
-            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        #else
-            let descriptor = socket(AF_INET, SOCK_STREAM, 0)
-        #endif
-        precondition(descriptor >= 0, "no descriptor is left for a socket")
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
-            }
-        }
-        precondition(bound, "no port of 127.0.0.1 is free")
-        return Int(UInt16(bigEndian: address.sin_port))
     }
 }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import NauraProcess
 
 /// A private PostgreSQL cluster in a directory: made when absent, found again when it runs, started when it does not.
 ///
@@ -72,7 +73,7 @@ public struct LocalCluster: Sendable {
         defer { lock.release() }
         guard let pid = processID else { return }
         let outcome = try await tools.run("pg_ctl", ["stop", "-D", place.path, "-m", "fast", "-w", "-t", "30"])
-        guard outcome.isSuccess || !ProcessIdentity.isAlive(pid) else {
+        guard outcome.isSuccess || ClusterTools.server(pid, of: place) == nil else {
             throw PostgresError(.clusterFailed, "the server \(pid) does not stop: \(outcome.output)")
         }
     }
@@ -90,7 +91,7 @@ public struct LocalCluster: Sendable {
 
     /// The server's process, when it runs.
     public var processID: Int32? {
-        guard let found = postmaster(), ProcessIdentity.isServer(found.pid, of: place) else { return nil }
+        guard let found = postmaster(), ClusterTools.server(found.pid, of: place) != nil else { return nil }
         return found.pid
     }
 
@@ -154,7 +155,7 @@ public struct LocalCluster: Sendable {
         var lastOutput = ""
         for attempt in 0..<5 {
             // The port of last time keeps addresses that were handed out; when it is taken, another is chosen.
-            let port = attempt == 0 ? recordedPort() ?? FreePort.choose() : FreePort.choose()
+            let port = try attempt == 0 ? recordedPort() ?? freePort() : freePort()
             try write("\(port)", to: portFile)
             let outcome = try await tools.run(
                 "pg_ctl", ["start", "-D", place.path, "-l", logFile.path, "-w", "-t", "60", "-o", "-p \(port)"])
@@ -165,20 +166,24 @@ public struct LocalCluster: Sendable {
         throw PostgresError(.clusterFailed, "the server does not start: \(lastOutput)")
     }
 
+    private func freePort() throws -> Int {
+        do { return try FreePort.choose() } catch { throw PostgresError(.clusterFailed, "\(error)") }
+    }
+
     /// Ends a server that is alive but does not answer, and clears away the lock file of one that is dead.
     private func endRemains(_ tools: ClusterTools) async throws {
         guard let found = postmaster() else { return }
-        if ProcessIdentity.isServer(found.pid, of: place) {
+        if ClusterTools.server(found.pid, of: place) != nil {
             _ = try await tools.run("pg_ctl", ["stop", "-D", place.path, "-m", "immediate", "-w", "-t", "10"])
         }
         // A killed server that nobody waits for stays as a zombie, whose id makes the next one believe that it runs; so
         // does a stranger who was given the id after a restart of the machine.
-        if !ProcessIdentity.isServer(found.pid, of: place) { remove(data.appending(path: "postmaster.pid")) }
+        if ClusterTools.server(found.pid, of: place) == nil { remove(data.appending(path: "postmaster.pid")) }
     }
 
     /// The port at which our server answers now.
     private func runningPort(_ password: String) async -> Int? {
-        guard let found = postmaster(), ProcessIdentity.isServer(found.pid, of: place), let port = found.port else {
+        guard let found = postmaster(), ClusterTools.server(found.pid, of: place) != nil, let port = found.port else {
             return nil
         }
         let database = Database(

@@ -10,11 +10,12 @@ private let arrows: [String: (rooms: Set<String>, packages: Set<String>)] = [
     "NauraSchemas": ([], []),
     "NauraEvents": (["NauraSchemas"], ["Crypto"]),
     "NauraFailpoints": ([], []),
-    "NauraPostgres": (["NauraFailpoints", "CLibPQ"], ["Logging"]),
-    "NauraKafka": (["CRDKafka"], ["Logging"]),
+    "NauraProcess": ([], []),
+    "NauraPostgres": (["NauraFailpoints", "NauraProcess", "CLibPQ"], ["Logging"]),
+    "NauraKafka": (["NauraProcess", "CRDKafka"], ["Logging"]),
     "NauraLedger": (["NauraFailpoints", "NauraPostgres", "NauraEvents"], ["Crypto"]),
     "NauraStage": (
-        ["NauraFailpoints", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents"],
+        ["NauraFailpoints", "NauraProcess", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents"],
         [
             "Logging", "Hummingbird", "ServiceLifecycle", "UnixSignals", "Configuration", "NIOCore", "NIOHTTP1",
             "HTTPTypes", "AsyncHTTPClient",
@@ -44,7 +45,7 @@ private let arrows: [String: (rooms: Set<String>, packages: Set<String>)] = [
     "naura": (
         [
             "NauraStage", "NauraAPI", "NauraServing", "NauraData", "NauraModels", "NauraStore", "NauraLedger",
-            "NauraRules", "NauraEvents", "NauraSchemas", "NauraPostgres", "NauraKafka",
+            "NauraRules", "NauraEvents", "NauraSchemas", "NauraPostgres", "NauraKafka", "NauraProcess",
         ], ["AsyncHTTPClient", "NIOCore", "NIOHTTP1", "ArgumentParser", "Logging", "Hummingbird", "HTTPTypes"]
     ),
 ]

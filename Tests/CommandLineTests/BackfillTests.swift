@@ -3,6 +3,7 @@ import Foundation
 import NauraEvents
 import NauraLedger
 import NauraPostgres
+import NauraProcess
 import NauraTestKit
 import Testing
 
@@ -134,7 +135,7 @@ struct BackfillCommandTests {
             try await answer(uri(1), isGood: true, database)
             #expect(try await published(3, database) == [uri(1), uri(2), uri(3)])
             first.send(SIGKILL)
-            #expect(try await eventually { collectEndedChildren([first.pid])[first.pid] != nil })
+            #expect(try await eventually { Children.collectEnded([first.pid])[first.pid] != nil })
 
             // Two are on their way, so a second run publishes none, and tells so when its time is up.
             let short = try await naura.run(Self.command + ["--json", "--timeout", "1s"])

@@ -106,16 +106,6 @@ struct StateFolderTests {
         #expect(settings.brokers == nil)
     }
 
-    @Test("a pid that is used again is not the process on record, and gets no signal")
-    func identity() {
-        let own = ProcessIdentity.own
-        #expect(own.isAlive)
-        let former = ProcessIdentity(pid: own.pid, startTicks: own.startTicks - 1, boot: own.boot)
-        #expect(!former.isAlive)
-        #expect(!former.send(SIGKILL))
-        #expect(!ProcessIdentity(pid: own.pid, startTicks: own.startTicks, boot: "another boot").isAlive)
-    }
-
     @Test("one process at a time holds a folder's lock, and its end gives it back")
     func lock() throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "naura-lock-\(UUID().uuidString)").path
@@ -126,12 +116,5 @@ struct StateFolderTests {
         _ = consume first
         let isFree = try FileLock.take(path) != nil
         #expect(isFree)
-    }
-
-    @Test("chosen ports differ and are free")
-    func ports() throws {
-        let ports = try FreePort.choose(20)
-        #expect(Set(ports).count == 20)
-        #expect(ports.allSatisfy { FreePort.isFree($0) })
     }
 }

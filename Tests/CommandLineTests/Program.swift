@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import NauraPostgres
+import NauraProcess
 import NauraTestKit
 
 @testable import naura
@@ -77,7 +78,7 @@ struct Program: Sendable {
         let process = try start(arguments, out: out, err: err)
         var code: Int32?
         _ = try await eventually(within: .seconds(100)) {
-            code = collectEndedChildren([process.pid])[process.pid]
+            code = Children.collectEnded([process.pid])[process.pid]
             return code != nil
         }
         guard let code else {

@@ -2,6 +2,7 @@ import Foundation
 import NauraKafka
 import NauraLedger
 import NauraPostgres
+import NauraProcess
 import NauraTestKit
 import Testing
 

@@ -21,14 +21,7 @@ struct FaultLoadTests {
         "While the database stands still and events wait, a worker's memory stays under 150 MB, and all is handled after"
     )
     func backPressure() async throws {
-        let proxy = try FaultyProxy()
-        defer { proxy.end() }
-        try await TestDatabase.withURL { url in
-            let server = try #require(URLComponents(string: url))
-            proxy.lead(to: server.port ?? 5432)
-            var through = server
-            through.port = proxy.port
-            let address = try #require(through.string)
+        try await FaultyProxy.withDatabase { proxy, url, address in
             try await RuntimeHarness.with(databaseURL: url) { harness in
                 let (probe, sink) = (
                     try await harness.startReady("probe", ["NAURA_DATABASE_URL": address]),

@@ -137,14 +137,7 @@ struct FaultTests {
 
     @Test("Connections to the database that are cut in mid-answer, delayed and dropped cost nothing but time")
     func databaseConnections() async throws {
-        let proxy = try FaultyProxy()
-        defer { proxy.end() }
-        try await TestDatabase.withURL { url in
-            let server = try #require(URLComponents(string: url))
-            proxy.lead(to: server.port ?? 5432)
-            var through = server
-            through.port = proxy.port
-            let address = try #require(through.string)
+        try await FaultyProxy.withDatabase { proxy, url, address in
             try await RuntimeHarness.with(databaseURL: url) { harness in
                 var lane = ChaosLane(
                     harness, environment: ["NAURA_DATABASE_URL": address], random: SeededRandom(seed: Self.seed))

@@ -1,7 +1,9 @@
 // A TCP proxy of the tests' own, between a worker and its database or broker: it holds, delays, cuts in mid-answer.
 
 import Foundation
+import NauraTestKit
 import Synchronization
+import Testing
 
 /// Passes bytes on, until it is told to do something worse.
 ///
@@ -48,6 +50,18 @@ final class FaultyProxy: Sendable {
         port = Int(UInt16(bigEndian: address.sin_port))
         _ = fcntl(listener, F_SETFD, FD_CLOEXEC)
         Thread.detachNewThread { self.accept() }
+    }
+
+    /// Lends a proxy before a test database: it, the database's own address, and the address through it.
+    static func withDatabase(_ body: (FaultyProxy, String, String) async throws -> Void) async throws {
+        let proxy = try FaultyProxy()
+        defer { proxy.end() }
+        try await TestDatabase.withURL { url in
+            var address = try #require(URLComponents(string: url))
+            proxy.lead(to: address.port ?? 5432)
+            address.port = proxy.port
+            try await body(proxy, url, try #require(address.string))
+        }
     }
 
     /// Sends new connections to `port` of 127.0.0.1.

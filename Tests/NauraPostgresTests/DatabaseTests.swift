@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import NauraProcess
 import NauraTestKit
 import Testing
 
@@ -104,7 +105,7 @@ struct DatabaseTests {
     @Test("a server that is away is a transient error, and waiting for it has an end")
     func away() async throws {
         let database = Database(
-            url: "postgresql://naura@127.0.0.1:\(FreePort.choose())/x", applicationName: "test",
+            url: "postgresql://naura@127.0.0.1:\(try FreePort.choose())/x", applicationName: "test",
             logger: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() })
         let fault = await #expect(throws: PostgresError.self) { try await database.query("select 1") }
         #expect(fault?.code == .cannotConnect)

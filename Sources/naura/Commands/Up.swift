@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Glibc
+import NauraProcess
 
 /// `naura up`: broker, database and workers on this machine.
 struct Up: AsyncParsableCommand {
@@ -78,7 +79,7 @@ struct Up: AsyncParsableCommand {
         var said = ""
         var ended = false
         let isUp = try await Watch.until(timeout: .seconds(300), every: .milliseconds(50)) {
-            _ = collectEndedChildren([child.pid])
+            Children.collectEnded([child.pid])
             let record = try folder.read(UpRecord.file, as: UpRecord.self)
             if let record, record.process == child {
                 if record.message != said, !record.message.isEmpty { Terminal.progress(record.message) }

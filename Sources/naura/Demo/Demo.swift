@@ -2,6 +2,7 @@ import ArgumentParser
 import AsyncHTTPClient
 import Foundation
 import NauraPostgres
+import NauraProcess
 import Synchronization
 
 /// `naura demo`: the whole loop on real customers, told as it happens.
@@ -50,7 +51,7 @@ struct Demo: AsyncParsableCommand {
         _ example: DemoExample, _ settings: Settings, folder: StateFolder, stays: Bool,
         finished: @escaping @Sendable (StoryReport) -> Void
     ) async throws -> StoryReport {
-        guard let hookPort = try FreePort.choose(1).first else { preconditionFailure("one port was asked for") }
+        let hookPort = try FreePort.choose()
         let sink = WebhookSink()
         let traffic = TrafficGenerator(
             gateway: try settings.gateway(), model: Story.model, token: settings.token, rows: [], rate: 0,

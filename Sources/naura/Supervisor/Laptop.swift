@@ -4,6 +4,7 @@ import Logging
 import NauraEvents
 import NauraKafka
 import NauraPostgres
+import NauraProcess
 import NauraSchemas
 
 /// How far `naura up` is: `up.json`, read by other commands.

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import NauraProcess
 
 /// The workers of one state folder: starts each, starts again what died, ends them all.
 ///
@@ -32,7 +33,7 @@ actor WorkerFleet {
     /// Collects the dead and starts whatever should run and is due. Cheap; called at each tick.
     func reconcile() throws {
         let now = clock.now
-        let statuses = collectEndedChildren(running.values.map(\.process.pid))
+        let statuses = Children.collectEnded(running.values.map(\.process.pid))
         var changed = false
         for instance in plan.instances {
             if let (process, since) = running[instance.name] {
@@ -100,7 +101,7 @@ actor WorkerFleet {
     ) async throws {
         for process in processes.values { process.send(SIGTERM) }
         let ended = await Watch.until(timeout: grace) {
-            _ = collectEndedChildren(processes.values.map(\.pid))
+            Children.collectEnded(processes.values.map(\.pid))
             return processes.values.allSatisfy { !$0.isAlive }
         }
         guard !ended else { return }
@@ -109,7 +110,7 @@ actor WorkerFleet {
             process.send(SIGKILL)
         }
         _ = await Watch.until(timeout: .seconds(5)) {
-            _ = collectEndedChildren(processes.values.map(\.pid))
+            Children.collectEnded(processes.values.map(\.pid))
             return processes.values.allSatisfy { !$0.isAlive }
         }
     }
@@ -124,6 +125,6 @@ actor WorkerFleet {
     }
 
     private func describe(_ status: Int32) -> String {
-        status > 128 ? "was ended by signal \(status - 128)" : "ended with \(status)"
+        status < 0 ? "was ended by signal \(-status)" : "ended with \(status)"
     }
 }

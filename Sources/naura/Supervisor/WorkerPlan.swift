@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import NauraProcess
 
 /// Which workers run, how many of each, and in which environment.
 struct WorkerPlan: Sendable {
@@ -111,10 +112,9 @@ extension LaptopState {
     mutating func port(_ name: String) throws -> Int {
         if let port = ports[name] { return port }
         let taken = Set(ports.values)
-        // The kernel may offer a port that another entry of ours keeps for a process that is not up yet.
-        guard let port = try FreePort.choose(taken.count + 1).first(where: { !taken.contains($0) }) else {
-            throw CommandError(.process, "no port of 127.0.0.1 is free")
-        }
+        // Free may also be a port that another entry of ours keeps for a process that is not up yet.
+        var port = try FreePort.choose()
+        while taken.contains(port) { port = try FreePort.choose() }
         ports[name] = port
         return port
     }
