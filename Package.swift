@@ -145,7 +145,9 @@ let package = Package(
         .executableTarget(
             name: "runtime-benchmark",
             dependencies: [
-                "NauraStage", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraEvents", "NauraSchemas", log,
+                "NauraStage", "NauraKafka", "NauraLedger", "NauraPostgres", "NauraProcess", "NauraEvents",
+                "NauraSchemas",
+                log,
             ],
             path: "Benchmarks/runtime", swiftSettings: strict, linkerSettings: linking),
         .executableTarget(

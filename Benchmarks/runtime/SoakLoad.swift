@@ -3,6 +3,7 @@ import NauraEvents
 import NauraKafka
 import NauraLedger
 import NauraPostgres
+import NauraProcess
 import Synchronization
 
 /// The load of a soak: each kind of thing that comes to Naura, at a steady rate.
@@ -21,7 +22,7 @@ final class SoakLoad: Sendable {
     init(_ system: BenchSystem) throws {
         self.system = system
         folder = system.folder.appending(path: Self.dataset)
-        gatewayPort = FreePort.choose()
+        gatewayPort = try FreePort.choose()
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     }
 
