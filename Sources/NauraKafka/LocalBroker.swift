@@ -117,7 +117,10 @@ public struct LocalBroker: Sendable {
     func record() throws(KafkaError) -> Record? {
         guard FileManager.default.fileExists(atPath: recordFile.path) else { return nil }
         do {
-            return try JSONDecoder().decode(Record.self, from: Data(contentsOf: recordFile))
+            let record = try JSONDecoder().decode(Record.self, from: Data(contentsOf: recordFile))
+            // One that we started and that was killed is gone only when it was collected.
+            Children.collectEnded([record.process.pid])
+            return record
         } catch {
             throw KafkaError(.brokerProgram, "\(recordFile.path) cannot be read: \(error)")
         }
@@ -157,7 +160,7 @@ public struct LocalBroker: Sendable {
         let deadline = clock.now + limit
         let configuration = KafkaConfiguration(brokers: Self.address(record.port), clientID: "naura-local-broker")
         let admin = try KafkaAdmin(configuration: configuration, logger: logger)
-        while clock.now < deadline, record.process.isAlive {
+        while clock.now < deadline, try self.record()?.process.isAlive == true {
             do {
                 let found = try await admin.metadata(within: .milliseconds(500))
                 // Another id: a stranger took the port, and ours is about to end.

@@ -31,12 +31,15 @@ public struct ProcessIdentity: Codable, Hashable, Sendable {
         await withCheckedContinuation { continuation in
             Thread.detachNewThread {
                 let deadline = ContinuousClock.now + limit
-                while isAlive, ContinuousClock.now < deadline {
+                var isGone = false
+                while true {
+                    // Some kernels count the threads of a dead child that was not collected as if they lived.
+                    Children.collectEnded([pid])
+                    isGone = !isAlive
+                    if isGone || ContinuousClock.now >= deadline { break }
                     // It may be nobody's child of ours, so there is nothing to wait on but its entry.
                     usleep(5_000)
                 }
-                let isGone = !isAlive
-                if isGone { Children.collectEnded([pid]) }
                 continuation.resume(returning: isGone)
             }
         }
