@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import NauraProcess
 
 /// The workers that tell history in a copy: the ordinary programs, told to replay.
 struct ReplayCrew: Sendable {
@@ -44,7 +45,7 @@ struct ReplayCrew: Sendable {
 
     /// - Throws: ``CommandError`` when a worker has ended before the replay has.
     func check() throws {
-        guard let (pid, status) = collectEndedChildren(processes.map(\.process.pid)).first else { return }
+        guard let (pid, status) = Children.collectEnded(processes.map(\.process.pid)).first else { return }
         let name = processes.first { $0.process.pid == pid }?.name ?? "a worker"
         throw CommandError(.process, "\(name) ended with \(status) before history did; its log is in \(folder.path)")
     }
