@@ -26,6 +26,7 @@ extension EncodedEvent {
 
     // The same in every record, so that each shares their bytes.
     private static let contentTypeBytes = Array("application/json".utf8)
+    private static let prefix = Array("ce_".utf8)
     private static let specversionBytes = Array("1.0".utf8)
 
     /// Reads a record of `topic`, in binary or structured mode. The payload is not decoded yet.
@@ -40,14 +41,15 @@ extension EncodedEvent {
         for (given, value) in headers {
             let name = given.utf8.allSatisfy { $0 < 0x41 || ($0 > 0x5A && $0 < 0x80) } ? given : given.lowercased()
             let isContentType = name == "content-type"
-            guard isContentType || name.hasPrefix("ce_") else { continue }
-            guard let text = String(validating: value, as: UTF8.self) else {
-                throw EventFault(.notAnEvent, "header `\(name)` is not UTF-8")
-            }
+            guard isContentType || name.utf8.starts(with: Self.prefix) else { continue }
+            // The general check is not specialised in the library, and costs more than all else done to a header.
+            let isPlain = value.allSatisfy { $0 < 0x80 }
+            guard let text = isPlain ? String(decoding: value, as: UTF8.self) : String(validating: value, as: UTF8.self)
+            else { throw EventFault(.notAnEvent, "header `\(name)` is not UTF-8") }
             if isContentType {
                 contentType = text == "application/json" ? text : text.lowercased()
             } else {
-                attributes.set(String(name.dropFirst(3)), text)
+                attributes.set(String(decoding: name.utf8.dropFirst(3), as: UTF8.self), text)
             }
         }
         if contentType.hasPrefix("application/cloudevents-batch") {

@@ -1,8 +1,8 @@
 /// All events of Naura: which type has which schema, who says it and who listens. `schemas/asyncapi.yaml` says the
 /// same to other programs; a test holds the two against each other.
 public enum EventCatalogue {
-    /// One type of event.
-    public struct Entry: Sendable {
+    /// One type of event. Behind one reference: it is looked up several times an event.
+    public final class Entry: Sendable {
         public let type: EventType
         public let version: Int
         /// The payload's field that is the Kafka key, as JSON spells it.

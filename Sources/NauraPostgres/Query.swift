@@ -10,28 +10,43 @@ import Foundation
 /// Each bind has its type stated: `String` is `text`, `Int` is `int8`, `Date` is `timestamptz`, and so on. Where the
 /// column is of another kind that PostgreSQL does not assign from it, cast in SQL: `\(day)::date`.
 public struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringConvertible {
-    /// The text, with `$1`, `$2`, … where values stood.
-    public let sql: String
+    /// The literals around the values, or the whole text. Put together only where it is needed: most rows of an insert
+    /// are told to belong together by their literals, which are the same bytes in memory.
+    private let pieces: [String]
     /// The values in order.
     public let binds: [PostgresValue]
+    /// About how many bytes the statement takes on the wire.
+    let size: Int
 
     public init(stringLiteral value: String) {
         self.init(sql: value, binds: [])
     }
 
     public init(stringInterpolation: StringInterpolation) {
-        self.init(sql: stringInterpolation.sql, binds: stringInterpolation.binds)
+        self.init(pieces: stringInterpolation.pieces, binds: stringInterpolation.binds)
     }
 
     init(sql: String, binds: [PostgresValue]) {
-        self.sql = sql
+        self.init(pieces: [sql], binds: binds)
+    }
+
+    private init(pieces: [String], binds: [PostgresValue]) {
+        self.pieces = pieces
         self.binds = binds
+        size = binds.reduce(pieces.reduce(0) { $0 + $1.utf8.count }) { $0 + $1.size }
+    }
+
+    /// The text, with `$1`, `$2`, … where values stood.
+    public var sql: String {
+        var text = pieces[0]
+        for (number, piece) in pieces.enumerated().dropFirst() { text += "$\(number)\(piece)" }
+        return text
     }
 
     public var description: String { sql }
 
-    /// About how many bytes the statement takes on the wire.
-    var size: Int { binds.reduce(sql.utf8.count) { $0 + $1.size } }
+    /// Whether `other` has the same text.
+    func hasText(of other: Query) -> Bool { pieces == other.pieces }
 
     /// Throws when a value could not be encoded.
     func check() throws {
@@ -42,17 +57,19 @@ public struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringCon
 
     /// Collects text and binds.
     public struct StringInterpolation: StringInterpolationProtocol {
-        var sql: String
-        var binds: [PostgresValue]
+        private(set) var pieces: [String] = []
+        private(set) var binds: [PostgresValue] = []
 
         public init(literalCapacity: Int, interpolationCount: Int) {
-            sql = ""
-            sql.reserveCapacity(literalCapacity + 3 * interpolationCount)
-            binds = []
+            pieces.reserveCapacity(interpolationCount + 1)
             binds.reserveCapacity(interpolationCount)
+            pieces.append("")
         }
 
-        public mutating func appendLiteral(_ literal: String) { sql += literal }
+        public mutating func appendLiteral(_ literal: String) {
+            // One that stands alone is kept as it is: joining would copy it.
+            if pieces[binds.count].isEmpty { pieces[binds.count] = literal } else { pieces[binds.count] += literal }
+        }
 
         /// Binds `value`.
         public mutating func appendInterpolation(_ value: some PostgresEncodable) { bind(value.postgresValue) }
@@ -103,8 +120,7 @@ public struct Query: ExpressibleByStringInterpolation, Sendable, CustomStringCon
 
         private mutating func bind(_ value: PostgresValue) {
             binds.append(value)
-            sql += "$"
-            sql += String(binds.count)
+            pieces.append("")
         }
     }
 }

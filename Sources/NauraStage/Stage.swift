@@ -54,8 +54,8 @@ package protocol StageHandling: Sendable {
     func handle(_ events: [OpenedEvent], in batch: Batch) async throws
 }
 
-/// A record that was read as an event of its topic.
-package struct OpenedEvent: Sendable {
+/// A record that was read as an event of its topic. Behind one reference: a batch hands it on some ten times.
+package final class OpenedEvent: Sendable {
     package let encoded: EncodedEvent
     package let payload: any EventPayload
     package let key: InboxKey
