@@ -11,7 +11,7 @@ import CRDKafka
 /// | `pollMax` | ≥ `sessionTimeout` | 5 min without a poll, and a member's partitions go to others |
 /// | `backlogRecordsMax` | ≥ 1 | 10,000 records fetched ahead, a partition |
 /// | `backlogKilobytesMax` | ≥ 1 | 4,096 KiB fetched ahead, a partition |
-/// | `linger` | ≥ 0 | 0: a message leaves at once; 2 ms doubles what a busy producer can send |
+/// | `linger` | ≥ 0 | 0: a message leaves at once; of a large batch, after a millisecond at the latest |
 /// | `deliveryTimeout` | > 0 | 30 s until an undelivered message fails as transient |
 /// | `bufferMessagesMax` | ≥ 1 | 100,000 messages under way in a producer |
 /// | `bufferKilobytesMax` | ≥ 1 | 65,536 KiB under way in a producer |
@@ -86,8 +86,9 @@ public struct KafkaConfiguration: Sendable, CustomStringConvertible {
         return settings + extras
     }
 
-    func producerSettings() -> [(String, String)] {
-        commonSettings + [
+    func producerSettings(lingersAtLeast least: Duration = .zero) -> [(String, String)] {
+        let linger = max(linger, least)
+        return commonSettings + [
             ("enable.idempotence", "true"), ("acks", "all"), ("partitioner", "murmur2_random"),
             ("linger.ms", String(linger.milliseconds)),
             ("message.timeout.ms", String(max(1, deliveryTimeout.milliseconds))),

@@ -9,10 +9,23 @@ import Synchronization
 /// their way fail as transient at once, for whoever keeps them to send them again, and the next ones travel with a new
 /// client, which waits for a broker.
 public final class KafkaProducer: Sendable {
+    /// How soon a client lets its messages go.
+    private enum Pace: CaseIterable {
+        /// At once, or after the configured linger.
+        case prompt
+        /// After a millisecond, so that a batch travels in a few requests. Sent at once, its first messages fill the five
+        /// requests that may be under way, and librdkafka spins until one of them is answered: a tenth of a worker's time.
+        case bulk
+    }
+
     private struct State {
-        var client: ProducerLoop?
+        /// One a pace, made when it is first needed.
+        var clients: [Pace: ProducerLoop] = [:]
         var isClosed = false
     }
+
+    /// From so many messages on ``send(_:)`` goes at the pace of bulk.
+    private static let bulkMessagesMin = 64
 
     private let configuration: KafkaConfiguration
     private let logger: Logger
@@ -28,11 +41,11 @@ public final class KafkaProducer: Sendable {
         room = ProducerRoom(
             messagesMax: configuration.bufferMessagesMax, bytesMax: configuration.bufferKilobytesMax * 1_024)
         let client = try ProducerLoop(settings: configuration.producerSettings(), room: room, logger: logger)
-        state = Mutex(State(client: client))
+        state = Mutex(State(clients: [.prompt: client]))
         client.start()
     }
 
-    deinit { state.withLock(\.client)?.requestEnd(within: .zero) }
+    deinit { for client in state.withLock(\.clients).values { client.requestEnd(within: .zero) } }
 
     /// Sends `messages` in order and waits until all are acknowledged.
     ///
@@ -44,7 +57,7 @@ public final class KafkaProducer: Sendable {
         guard !messages.isEmpty else { return }
         let size = Self.size(of: messages)
         try await room.enter(messages: messages.count, bytes: size)
-        try await handOver(messages).wait()
+        try await handOver(messages, at: messages.count < Self.bulkMessagesMin ? .prompt : .bulk).wait()
     }
 
     /// Hands `messages` over in order without waiting for their delivery.
@@ -85,7 +98,7 @@ public final class KafkaProducer: Sendable {
     public var statistics: KafkaProducerStatistics { room.statistics }
 
     /// The id of the cluster that answers; nil before its first answer.
-    public var clusterID: String? { state.withLock(\.client)?.clusterID }
+    public var clusterID: String? { state.withLock(\.clients)[.prompt]?.clusterID }
 
     /// Waits until nothing is on its way any more, or for `limit`; true if all is out.
     public func flush(within limit: Duration = .seconds(10)) async -> Bool {
@@ -96,14 +109,13 @@ public final class KafkaProducer: Sendable {
     ///
     /// Comes back shortly after `limit` at the latest, also when librdkafka hangs.
     public func close(within limit: Duration = .seconds(10)) async {
-        let client = state.withLock { state in
+        let clients = state.withLock { state in
             state.isClosed = true
-            defer { state.client = nil }
-            return state.client
+            defer { state.clients = [:] }
+            return state.clients.values
         }
-        guard let client else { return }
-        client.requestEnd(within: limit)
-        await client.waitForEnd(within: limit)
+        for client in clients { client.requestEnd(within: limit) }
+        for client in clients { await client.waitForEnd(within: limit) }
     }
 
     private static func size(of messages: [KafkaMessage]) -> Int {
@@ -111,11 +123,13 @@ public final class KafkaProducer: Sendable {
     }
 
     /// Puts messages for which there is room into librdkafka's queue.
-    private func handOver(_ messages: [KafkaMessage], isDroppable: Bool = false) throws(KafkaError) -> KafkaDelivery {
+    private func handOver(
+        _ messages: [KafkaMessage], at pace: Pace = .prompt, isDroppable: Bool = false
+    ) throws(KafkaError) -> KafkaDelivery {
         let delivery = KafkaDelivery(count: messages.count)
         let client: ProducerLoop
         do {
-            client = try current()
+            client = try current(pace)
         } catch {
             room.leave(
                 messages: messages.count, bytes: Self.size(of: messages), failed: isDroppable ? 0 : messages.count,
@@ -127,16 +141,17 @@ public final class KafkaProducer: Sendable {
     }
 
     /// The client to use: a new one where the last has died.
-    private func current() throws(KafkaError) -> ProducerLoop {
+    private func current(_ pace: Pace) throws(KafkaError) -> ProducerLoop {
         let result: Result<ProducerLoop, KafkaError> = state.withLock { state in
             if state.isClosed { return .failure(KafkaError(.closed, "the producer is closed")) }
-            if let client = state.client, !client.isBroken { return .success(client) }
+            let last = state.clients[pace]
+            if let last, !last.isBroken { return .success(last) }
             do throws(KafkaError) {
-                let client = try ProducerLoop(
-                    settings: configuration.producerSettings(), room: room, logger: logger)
+                let settings = configuration.producerSettings(lingersAtLeast: pace == .bulk ? .milliseconds(1) : .zero)
+                let client = try ProducerLoop(settings: settings, room: room, logger: logger)
                 client.start()
-                logger.debug("a new producer takes over from one that lost its brokers")
-                state.client = client
+                if last != nil { logger.debug("a new producer takes over from one that lost its brokers") }
+                state.clients[pace] = client
                 return .success(client)
             } catch {
                 return .failure(error)
