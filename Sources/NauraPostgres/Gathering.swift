@@ -36,7 +36,9 @@ struct Gathering {
     init(_ queue: [Query], templates: inout InsertTemplates) {
         for (index, query) in queue.enumerated() {
             // Mostly the text is the one before, and comparing costs less than looking it up twice.
-            if index > 0, query.hasText(of: queue[index - 1]), let at = latest, join(index, query, group: at) { continue }
+            if index > 0, query.hasText(of: queue[index - 1]), let at = latest, join(index, query, group: at) {
+                continue
+            }
             guard let template = templates.template(of: query.sql) else {
                 closeAll()
                 groups.append(.single(index))
