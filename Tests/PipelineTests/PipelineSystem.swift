@@ -123,7 +123,7 @@ final class PipelineSystem: Sendable {
     var running: [WorkerProcess] { processes.withLock { $0 } }
 
     private func launch(_ name: String, _ number: Int, failpoint: String? = nil) throws -> WorkerProcess {
-        let folder = programs.withLock { programs in
+        let source = programs.withLock { programs in
             programs.next += 1
             return programs.folders[programs.next % programs.folders.count]
         }
@@ -135,7 +135,7 @@ final class PipelineSystem: Sendable {
                 "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_FETCH_WAIT_MS": "25",
                 "NAURA_CACHE": folder.appending(path: "cache-\(name)-\(number)").path, "NAURA_SERVE_PORT": "0",
                 "NAURA_API_PORT": "0", "NAURA_FAILPOINT": failpoint ?? "",
-            ].merging(environment) { $1 }, from: folder)
+            ].merging(environment) { $1 }, from: source)
     }
 
     /// What `pattern` finds in the log of the worker `name`: where it listens, once it does.
