@@ -55,7 +55,8 @@ struct LocalClusterTests {
             stranger.executableURL = URL(filePath: "/bin/sleep")
             stranger.arguments = ["600"]
             try stranger.run()
-            defer { stranger.terminate() }
+            // It has our thread's blocked signals, SIGTERM among them, and our output: left alive it keeps the run waiting.
+            defer { kill(stranger.processIdentifier, SIGKILL) }
             let lockFile = data.appending(path: "postmaster.pid")
             try Data("\(stranger.processIdentifier)\n\(data.path)\n0\n5432\n".utf8).write(to: lockFile)
             #expect(try await cluster.ensureRunning() == url)
