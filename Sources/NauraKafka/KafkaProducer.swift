@@ -10,7 +10,7 @@ import Synchronization
 /// client, which waits for a broker.
 public final class KafkaProducer: Sendable {
     /// How soon a client lets its messages go.
-    private enum Pace: CaseIterable {
+    private enum Pace {
         /// At once, or after the configured linger.
         case prompt
         /// After a millisecond, so that a batch travels in a few requests. Sent at once, its first messages fill the five
