@@ -1,4 +1,5 @@
 import Foundation
+import NauraProcess
 
 /// Runs an actor's jobs one after another on a thread of its own, so that calls which block never sit on Swift's pool.
 ///
@@ -9,6 +10,7 @@ final class ThreadExecutor: SerialExecutor, @unchecked Sendable {
     private var isStopped = false
 
     init(name: String) {
+        _ = NativeCleanup.isLeftToTheKernel
         let thread = Thread { [self] in run() }
         thread.name = name
         thread.start()
