@@ -33,17 +33,12 @@ test: ## everything CI runs: install, lint, build, all tests
 	$(MAKE) --no-print-directory lint
 	$(SWIFT_BUILD) --build-tests
 	swift test --skip-build --disable-xctest --skip IntegrationTests --skip PipelineTests --skip NauraKafkaTests --skip NauraPostgresTests --skip NauraServingTests --skip CommandLineTests
-	@$(call twice,--filter PipelineTests)
-	@$(call twice,--no-parallel --filter NauraPostgresTests)
-	@$(call twice,--no-parallel --filter NauraKafkaTests)
-	@$(call twice,--no-parallel --filter NauraServingTests)
-	@$(call twice,--no-parallel --filter CommandLineTests)
-	@$(call twice,--no-parallel --filter IntegrationTests)
-
-# Suites that kill processes and wait for brokers feel a busy machine: one that fails is run a second time, and says so.
-twice = swift test --skip-build --disable-xctest $(1) || \
-	{ printf 'make: these tests failed and are run once more: %s\n' '$(1)' >&2; \
-	swift test --skip-build --disable-xctest $(1); }
+	Tests/Tools/run-tests --filter PipelineTests
+	Tests/Tools/run-tests --no-parallel --filter NauraPostgresTests
+	Tests/Tools/run-tests --no-parallel --filter NauraKafkaTests
+	Tests/Tools/run-tests --no-parallel --filter NauraServingTests
+	Tests/Tools/run-tests --no-parallel --filter CommandLineTests
+	Tests/Tools/run-tests --no-parallel --filter IntegrationTests
 
 # Every failpoint with twenty seeds, in every worker; faults repeated; a database that stands still for a minute.
 chaos: bootstrap ## kill, freeze, cut and fill everything, for some forty minutes
