@@ -18,6 +18,9 @@ public struct OutboxRow: Sendable {
 
 /// The events that Naura has said or will say.
 public enum Outbox {
+    /// Where whoever sends the shared streams is woken.
+    static let channel = "naura_outbox"
+
     /// Appends `events` to a stream that this process holds, numbered from `first`, and moves its counters.
     ///
     /// Queued: nothing waits. The commit fails with ``LedgerError/Code/streamLost`` when another holds the stream.
@@ -50,19 +53,33 @@ public enum Outbox {
             try await insert(
                 group, streams: group.map { _ in id }, numbers: Array(first..<(first + group.count)), in: transaction)
         }
-        try await transaction.notify("naura_outbox", "")
+        try await transaction.notify(channel, "")
     }
 
     /// Up to `limit` rows of a stream after `number`, in order.
     public static func rows(
         of stream: Int, after number: Int, limit: Int, in database: Database
     ) async throws -> [OutboxRow] {
-        try await database.query(
+        try await rows(after: [stream: number], limit: limit, in: database)[stream] ?? []
+    }
+
+    /// Up to `limit` rows of each stream after its number, in order; a stream without such rows is left out.
+    public static func rows(
+        after places: [Int: Int], limit: Int, in database: Database
+    ) async throws -> [Int: [OutboxRow]] {
+        let (streams, numbers) = (Array(places.keys), Array(places.values))
+        let rows = try await database.query(
             """
-            select number, event_id, type, source, subject, time, cause_id, root_id, traceparent, body
-            from ledger.outbox where stream_id = \(stream)::int and number > \(number) order by number limit \(limit)
-            """
-        ).map { OutboxRow(number: try $0.get("number"), event: try event(from: $0)) }
+            select o.* from unnest(\(streams)::int[], \(numbers)) as place (stream_id, number)
+            cross join lateral (
+                select stream_id, number, event_id, type, source, subject, time, cause_id, root_id, traceparent, body
+                from ledger.outbox where stream_id = place.stream_id and number > place.number
+                order by number limit \(limit)
+            ) o order by o.stream_id, o.number
+            """)
+        return try Dictionary(grouping: rows) { try $0.get("stream_id", as: Int.self) }.mapValues { rows in
+            try rows.map { OutboxRow(number: try $0.get("number"), event: try event(from: $0)) }
+        }
     }
 
     /// The latest events of a type, oldest first, at most `limit`.
@@ -108,7 +125,7 @@ public enum Outbox {
             """)
     }
 
-    private static func insert(
+    fileprivate static func insert(
         _ events: [EncodedEvent], streams: [Int], numbers: [Int], in transaction: Transaction
     ) async throws {
         let envelopes = events.map(\.envelope)
@@ -147,16 +164,16 @@ public enum Publisher {
     /// An id that the outbox holds already is not written again: returns false.
     public static func publish(_ event: EncodedEvent, in database: Database) async throws -> Bool {
         let isNew = try await database.transaction { transaction in
-            // Two clients with the same id at the same moment: the second waits here, and finds the first's row.
-            _ = try await transaction.query(
-                "select pg_advisory_xact_lock(hashtextextended(\(event.envelope.id.rawValue), 7))")
-            let known = try await transaction.first(
+            let envelope = event.envelope
+            let place = try await transaction.first(
                 """
-                select 1 as one from ledger.outbox
-                where root_id = \(event.envelope.rootID.rawValue) and event_id = \(event.envelope.id.rawValue) limit 1
+                select stream_id, number from ledger.enter(
+                    \(Streams.shared(for: envelope.subject)), \(envelope.id.rawValue), \(envelope.rootID.rawValue))
                 """)
-            guard known == nil else { return false }
-            try await Outbox.append([event], in: transaction)
+            guard let place else { return false }
+            try await Outbox.insert(
+                [event], streams: [place.get("stream_id")], numbers: [place.get("number")], in: transaction)
+            try await transaction.notify(Outbox.channel, "")
             Failpoint.publishWritten.reach()
             return true
         }

@@ -34,15 +34,13 @@ struct SharedRelay: Service {
                     Failpoint.sharedLeased.reach()
                     cursors = Dictionary(uniqueKeysWithValues: held.map { ($0.id, $0.sent) })
                 }
-                for stream in held {
-                    try await send(stream, after: &cursors[stream.id, default: stream.sent])
-                }
+                try await send(held, after: &cursors)
             } catch is CancellationError {
                 break
             } catch {
                 guard case .transient = Failure(error) else { throw error }
                 logger.warning("waiting for the database", metadata: ["error": "\(error)"])
-                held = []
+                (held, cursors) = ([], [:])
             }
             await wake.waitWhileRunning()
         }
@@ -62,16 +60,23 @@ struct SharedRelay: Service {
         Failpoint.sharedReleased.reach()
     }
 
-    private func send(_ stream: HeldStream, after cursor: inout Int) async throws {
-        while true {
-            let rows = try await Outbox.rows(of: stream.id, after: cursor, limit: 500, in: database)
-            guard let last = rows.last else { return }
+    /// Sends what waits. All streams are asked at once: a client's event is in one of them, and waits for every question.
+    private func send(_ held: [HeldStream], after cursors: inout [Int: Int]) async throws {
+        var places = cursors
+        while !places.isEmpty {
+            let waiting = try await Outbox.rows(after: places, limit: 500, in: database)
+            let streams = held.filter { waiting[$0.id] != nil }
+            guard !streams.isEmpty else { return }
             Failpoint.sharedSending.reach()
-            try await producer.deliver(rows.map(\.event), logger: logger)
+            try await producer.deliver(streams.flatMap { waiting[$0.id, default: []].map(\.event) }, logger: logger)
             Failpoint.sharedAcknowledged.reach()
-            cursor = last.number
-            // Another may hold the stream by now; it sends from its own cursor, and readers count an event once.
-            guard try await Streams.mark(stream.id, epoch: stream.epoch, sent: cursor, in: database) else { return }
+            for stream in streams {
+                guard let last = waiting[stream.id]?.last?.number else { continue }
+                cursors[stream.id] = last
+                // Another may hold the stream by now; it sends from its own cursor, and readers count an event once.
+                let isMine = try await Streams.mark(stream.id, epoch: stream.epoch, sent: last, in: database)
+                places[stream.id] = isMine ? last : nil
+            }
             Failpoint.sharedMarked.reach()
         }
     }

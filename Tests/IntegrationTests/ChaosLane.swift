@@ -199,7 +199,8 @@ struct ChaosLane {
         case 1: return ("job-reject", number * 1_000_000, "job rejected")
         case 2: return ("job-later", number * 1_000_000 + 2, "job")
         case 3: return ("job-flaky", number * 1_000_000 + 2, "job")
-        case 4...5: return ("job", number * 1_000_000 + (isLong ? 900 : 3), "job")
+        case 4: return ("job-cancel", number * 1_000_000, "job cancelled")
+        case 5...6: return ("job", number * 1_000_000 + (isLong ? 900 : 3), "job")
         default: return ("ok", number, "none")
         }
     }
@@ -235,6 +236,7 @@ struct ChaosLane {
             ("dead letters of jobs", "ledger.dead_letter where stage = 'probe-job'", jobsRejected),
             ("dead letters in all", "ledger.dead_letter", rejected + jobsRejected),
             ("dead letters announced", "ledger.outbox where type = 'dead-letter'", rejected + jobsRejected),
+            ("cancelled jobs", "ledger.job where state = 'cancelled'", expected["job cancelled", default: 0]),
             ("open jobs", "ledger.job where state in ('waiting', 'running')", 0),
             ("leases", "ledger.stream where owner is not null or not is_clean", 0),
             ("tries on record", "ledger.attempt", 0),

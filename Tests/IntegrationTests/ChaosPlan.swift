@@ -45,6 +45,7 @@ enum ChaosPlan {
         case .sharedLeasing, .sharedLeased, .sharedSending, .sharedAcknowledged, .sharedMarked: ([.probe], .load, 2)
         case .jobClaiming, .jobClaimed, .jobStepFenced, .jobStepWritten, .jobStepCommitted: ([.probe], .load, 3)
         case .jobSettleFenced, .jobSettleWritten, .jobSettled: ([.probe], .load, 3)
+        case .jobCancelling, .jobCancelled: ([.probe], .load, 2)
         case .jobPostponing, .jobPostponed, .jobRenewing, .jobRenewed: ([.probe], .load, 1)
         case .prunedInbox, .prunedOutbox: (both, .load, 2)
         case .streamReleasing, .streamReleased: (both, .stop, 3)
@@ -53,8 +54,6 @@ enum ChaosPlan {
         case .topicsMaking, .topicsMade: (both, .emptyBroker, 1)
         // Reached only after fifteen seconds of waiting for a job that does not end: a test of its own.
         case .jobHandingBack: nil
-        // A person's doing, which is no part of the load.
-        case .jobCancelling, .jobCancelled: nil
         case .migrationStepRun, .migrated: nil
         case .filingWritten, .filed, .fileWriting, .fileWritten, .fileFetched, .artifactRenamed, .artifactSettled,
             .fileReplacing, .fileReplaced, .notificationSent:

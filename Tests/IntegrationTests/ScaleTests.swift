@@ -48,7 +48,7 @@ struct ScaleTests {
                 }
                 return try await group.reduce(0, +)
             }
-            #expect(try await harness.waitFor(count, in: "probe.effect"))
+            try #require(try await harness.waitFor(count, in: "probe.effect"), "\(first.log.suffix(6_000))")
             for (index, key) in keys.enumerated() {
                 #expect(
                     try await harness.numbers(in: "probe.effect", key: key)

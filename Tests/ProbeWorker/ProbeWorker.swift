@@ -59,7 +59,7 @@ struct Probe: Stage {
                 arguments: ProbeProgram.Arguments(seconds: number))
         case "wait":
             _ = try await work.transaction.query("select pg_sleep(\(Double(number) / 1_000_000))")
-        case "job", "job-reject", "job-later", "job-flaky":
+        case "job", "job-reject", "job-later", "job-flaky", "job-cancel":
             try await work.file(
                 ProbeJob.kind, key: event.payload.dataset.rawValue, about: event.id.rawValue,
                 arguments: ProbeJob.Arguments(milliseconds: number % 1_000_000, command: command))
@@ -82,7 +82,8 @@ private func isRepaired(in transaction: Transaction) async throws -> Bool {
 struct ProbeJob: JobRunner {
     struct Arguments: Codable, Sendable {
         let milliseconds: Int
-        /// `job-reject` fails for good, `job-later` gives the job back once, `job-flaky` fails once.
+        /// `job-reject` fails for good, `job-later` gives the job back once, `job-flaky` fails once, `job-cancel` is cancelled
+        /// while it runs.
         let command: String
     }
 
@@ -100,6 +101,11 @@ struct ProbeJob: JobRunner {
         case "job-reject": throw Rejection("job \(job.about) is refused")
         case "job-later" where Date().timeIntervalSince(job.filedAt) < 0.5:
             return try await lease.postpone(.milliseconds(600))
+        case "job-cancel":
+            _ = try await lease.transaction { work in
+                try await Jobs.cancel(job.id, by: "probe", reason: "it asks for it", in: work.transaction)
+            }
+            return try await Task.sleep(for: .seconds(600))
         case "job-flaky" where job.tries == 0: throw ProbeError(description: "the first try fails")
         default: break
         }

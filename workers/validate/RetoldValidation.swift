@@ -33,7 +33,7 @@ struct RetoldRejected: Retelling {
             return .later("snapshot \(number) of \(rejected.dataset) has not arrived")
         }
         let violations = String(decoding: try CodableTimes.encoder.encode(rejected.found), as: UTF8.self)
-        if rejected.reason?.hasPrefix(ValidateSnapshot.unchecked) == true {
+        if rejected.checked == false {
             _ = try await Snapshots.fail(snapshot.dataset, number, violations: violations, in: work.transaction)
         } else {
             let content = rejected.snapshot.map {

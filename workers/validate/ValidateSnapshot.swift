@@ -18,8 +18,6 @@ struct ValidateSnapshot: JobRunner {
     static let policy = JobPolicy(timeout: .seconds(6 * 3_600))
     /// Attempts at an address that answers with a passing fault, before the data are refused.
     private static let fetchTriesMax = 4
-    /// What is said of data that nobody has looked at begins with this.
-    static let unchecked = "it could not be checked: "
 
     let artifacts: ArtifactStore
 
@@ -57,7 +55,8 @@ struct ValidateSnapshot: JobRunner {
     /// Nobody will look at the bytes again: the snapshot fails, and whoever published them is told.
     func abandon(_ job: Job<Arguments>, because failure: JobFailure, in work: borrowing Work) async throws {
         let snapshot = try await Snapshots.find(job.arguments.dataset, job.arguments.number, in: work.transaction)
-        let violation = Violation(rule: failure.code, count: 1, message: Self.unchecked + failure.message)
+        let violation = Violation(
+            rule: failure.code, count: 1, message: "it could not be checked: \(failure.message)")
         let json = String(decoding: try CodableTimes.encoder.encode([violation]), as: UTF8.self)
         guard try await Snapshots.fail(snapshot.dataset, snapshot.number, violations: json, in: work.transaction)
         else { return }
@@ -65,7 +64,7 @@ struct ValidateSnapshot: JobRunner {
             DataRejected(
                 dataset: DatasetID(rawValue: snapshot.dataset), number: snapshot.number, uri: snapshot.uri,
                 violations: [.init(rule: violation.rule, count: 1, message: violation.message)],
-                reason: violation.message))
+                reason: violation.message, checked: false))
     }
 
     /// Whether a fault speaks of Naura's own disk, and says nothing about the data.

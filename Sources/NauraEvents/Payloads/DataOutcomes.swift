@@ -82,10 +82,12 @@ public struct DataRejected: EventPayload, Equatable {
     public let violations: [Violation]
     /// One sentence that says why, for people.
     public let reason: String?
+    /// False when nobody could look at the data, so that nothing is known against them; else nil.
+    public let checked: Bool?
 
     public init(
         dataset: DatasetID, snapshot: String? = nil, number: Int64? = nil, uri: String? = nil, rows: Int? = nil,
-        violations: [Violation], reason: String? = nil
+        violations: [Violation], reason: String? = nil, checked: Bool? = nil
     ) {
         self.dataset = dataset
         self.snapshot = snapshot
@@ -94,6 +96,7 @@ public struct DataRejected: EventPayload, Equatable {
         self.rows = rows
         self.violations = violations
         self.reason = reason
+        self.checked = checked
     }
 
     public var subject: String { dataset.rawValue }
