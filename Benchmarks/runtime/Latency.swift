@@ -13,6 +13,7 @@ enum Latency {
             // The first events pay for what is made at first use.
             let warmUp = 20
             var published: [String: Date] = [:]
+            var safe: [Double] = []
             for number in 0..<(events + warmUp) {
                 let name = "n\(number)"
                 let event = try EncodedEvent(
@@ -20,6 +21,7 @@ enum Latency {
                     source: "/naura/bench", time: Date(), causeID: nil, rootID: nil)
                 if number >= warmUp { published[name] = Date() }
                 _ = try await Publisher.publish(event, in: system.database)
+                if let start = published[name] { safe.append(Date().timeIntervalSince(start)) }
                 // Idle in between, and never in step with anybody's tick.
                 try await Task.sleep(for: .milliseconds(Int.random(in: 30...70)))
             }
@@ -34,6 +36,7 @@ enum Latency {
             let first = starts[1] ?? [:]
             let second = starts[2] ?? [:]
             let third = starts[3] ?? [:]
+            tell("`publish` called → it returns, the event safe in the outbox", safe)
             tell(
                 "`publish` called → the next worker's handler starts",
                 published.compactMap { name, at in first[name]?.timeIntervalSince(at) })
