@@ -57,7 +57,6 @@ public enum Failpoint: String, CaseIterable, Sendable {
     case jobCancelled = "job-cancelled"
     case jobHandingBack = "job-handing-back"
     // Ways in, and the tables themselves.
-    case publishWritten = "publish-written"
     case published = "published"
     case filingWritten = "filing-written"
     case filed = "filed"

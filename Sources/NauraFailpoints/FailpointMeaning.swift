@@ -47,7 +47,6 @@ extension Failpoint {
         case .jobCancelling: "a person's cancelling and what it gives up are written, not committed"
         case .jobCancelled: "the job has ended as cancelled"
         case .jobHandingBack: "the worker ends; its job counts as running"
-        case .publishWritten: "a client's event is written, not committed"
         case .published: "a client's event is committed; the client does not know"
         case .filingWritten: "what nothing caused (the first job of a calendar) is written, not committed"
         case .filed: "what nothing caused is committed"

@@ -18,9 +18,6 @@ public struct OutboxRow: Sendable {
 
 /// The events that Naura has said or will say.
 public enum Outbox {
-    /// Where whoever sends the shared streams is woken.
-    static let channel = "naura_outbox"
-
     /// Appends `events` to a stream that this process holds, numbered from `first`, and moves its counters.
     ///
     /// Queued: nothing waits. The commit fails with ``LedgerError/Code/streamLost`` when another holds the stream.
@@ -53,7 +50,7 @@ public enum Outbox {
             try await insert(
                 group, streams: group.map { _ in id }, numbers: Array(first..<(first + group.count)), in: transaction)
         }
-        try await transaction.notify(channel, "")
+        try await transaction.notify("naura_outbox", "")
     }
 
     /// Up to `limit` rows of a stream after `number`, in order.
@@ -125,7 +122,7 @@ public enum Outbox {
             """)
     }
 
-    fileprivate static func insert(
+    private static func insert(
         _ events: [EncodedEvent], streams: [Int], numbers: [Int], in transaction: Transaction
     ) async throws {
         let envelopes = events.map(\.envelope)
@@ -163,20 +160,15 @@ public enum Publisher {
     ///
     /// An id that the outbox holds already is not written again: returns false.
     public static func publish(_ event: EncodedEvent, in database: Database) async throws -> Bool {
-        let isNew = try await database.transaction { transaction in
-            let envelope = event.envelope
-            let place = try await transaction.first(
-                """
-                select stream_id, number from ledger.enter(
-                    \(Streams.shared(for: envelope.subject)), \(envelope.id.rawValue), \(envelope.rootID.rawValue))
-                """)
-            guard let place else { return false }
-            try await Outbox.insert(
-                [event], streams: [place.get("stream_id")], numbers: [place.get("number")], in: transaction)
-            try await transaction.notify(Outbox.channel, "")
-            Failpoint.publishWritten.reach()
-            return true
-        }
+        let envelope = event.envelope
+        let row = try await database.first(
+            """
+            select ledger.publish(
+                \(Streams.shared(for: envelope.subject)), \(envelope.id.rawValue), \(envelope.type.rawValue),
+                \(envelope.source), \(envelope.subject), \(envelope.time), \(envelope.causeID?.rawValue),
+                \(envelope.rootID.rawValue), \(envelope.traceparent), \(event.body)) as is_new
+            """)
+        let isNew = try row?.get("is_new", as: Bool.self) ?? false
         Failpoint.published.reach()
         return isNew
     }
