@@ -43,7 +43,7 @@ test: ## everything CI runs: install, lint, build, all tests
 # Every failpoint with twenty seeds, in every worker; faults repeated; a database that stands still for a minute.
 chaos: bootstrap ## kill, freeze, cut and fill everything, for some forty minutes
 	$(SWIFT_BUILD) --build-tests
-	NAURA_CHAOS_SEEDS=20 NAURA_CHAOS_LANES=8 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.ChaosTests
+	NAURA_CHAOS_SEEDS=20 NAURA_CHAOS_LANES=4 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.ChaosTests
 	NAURA_CHAOS_REPETITIONS=10 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.FaultTests
 	NAURA_CHAOS_EVENTS=200000 NAURA_CHAOS_HOLD_SECONDS=60 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.FaultLoadTests
 	NAURA_LONG_TESTS=1 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.ScaleTests
