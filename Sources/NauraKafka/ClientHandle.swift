@@ -30,7 +30,7 @@ final class ClientHandle: @unchecked Sendable {
         if hasTokens { rd_kafka_conf_enable_sasl_queue(configuration, 1) }
         door.install(in: configuration)
         rd_kafka_conf_set_events(configuration, events | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_ERROR)
-        _ = NativeCleanup.isLeftToTheKernel
+        NativeCleanup.leaveToTheKernel()
         guard let pointer = rd_kafka_new(type, configuration, &text, text.count) else {
             rd_kafka_conf_destroy(configuration)
             door.uninstall()

@@ -161,16 +161,15 @@ public enum Publisher {
     /// An id that the outbox holds already is not written again: returns false.
     public static func publish(_ event: EncodedEvent, in database: Database) async throws -> Bool {
         let envelope = event.envelope
-        let row = try await database.first(
+        let rows = try await database.query(
             """
             select ledger.publish(
                 \(Streams.shared(for: envelope.subject)), \(envelope.id.rawValue), \(envelope.type.rawValue),
                 \(envelope.source), \(envelope.subject), \(envelope.time), \(envelope.causeID?.rawValue),
                 \(envelope.rootID.rawValue), \(envelope.traceparent), \(event.body)) as is_new
             """)
-        let isNew = try row?.get("is_new", as: Bool.self) ?? false
         Failpoint.published.reach()
-        return isNew
+        return try rows[0].get("is_new")
     }
 }
 

@@ -10,7 +10,7 @@ final class ThreadExecutor: SerialExecutor, @unchecked Sendable {
     private var isStopped = false
 
     init(name: String) {
-        _ = NativeCleanup.isLeftToTheKernel
+        NativeCleanup.leaveToTheKernel()
         let thread = Thread { [self] in run() }
         thread.name = name
         thread.start()

@@ -44,6 +44,7 @@ struct JobsGivenUpTests {
             #expect(rejected.map(\.number) == [1])
             #expect(rejected.first?.violations.map(\.rule) == ["timed-out"])
             #expect(rejected.first?.reason == "it could not be checked: stopped after an hour")
+            #expect(rejected.first?.checked == false)
             // The same file may come again, and the job be redriven.
             try await sample.publish(try sample.file(Self.file, "again.csv"))
             #expect(try await states(sample) == ["1 failed", "2 validated"])
