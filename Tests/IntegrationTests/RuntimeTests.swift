@@ -250,6 +250,32 @@ struct RuntimeTests {
         }
     }
 
+    @Test("What a client publishes wakes whoever sends it, and travels once where nobody dies")
+    func shared() async throws {
+        try await RuntimeHarness.with { harness in
+            let probe = try await harness.startReady()
+            let first = try (0..<8).map { try RuntimeHarness.event("ok", $0, key: "key-\($0)") }
+            var (isWoken, ticks) = (false, 0)
+            for await notice in harness.database.listen(["naura_outbox"]) {
+                switch notice {
+                case .connected: try await harness.publish(first)
+                case .notified(_, let payload): isWoken = payload.isEmpty
+                case .tick: ticks += 1
+                }
+                if isWoken || ticks > 10 { break }
+            }
+            #expect(isWoken)
+            // Each one wakes the sender again, who has the earlier ones behind it.
+            for number in 8..<12 {
+                try await harness.publish([try RuntimeHarness.event("ok", number, key: "key-\(number)")])
+                #expect(try await harness.waitFor(number + 1, in: "probe.effect"))
+            }
+            #expect(try await harness.waitUntilSent())
+            #expect(await probe.stop() == 0)
+            #expect(try await harness.readAll("new-data").sorted() == Array(0..<12))
+        }
+    }
+
     @Test(
         """
         Many events share a transaction when they can; one that fails is tried alone and never takes its neighbours down
