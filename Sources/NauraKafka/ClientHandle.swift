@@ -49,6 +49,9 @@ final class ClientHandle: @unchecked Sendable {
         let (door, destroyed) = (door, destroyed)
         door.shut()
         let thread = Thread {
+            // A consumer whose last revocation nobody has answered would never end, its main thread turning at full speed.
+            // Refused by a client that is no consumer, or holds nothing.
+            _ = rd_kafka_assign(OpaquePointer(bitPattern: address), nil)
             rd_kafka_destroy_flags(OpaquePointer(bitPattern: address), RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
             door.uninstall()
             destroyed.open()

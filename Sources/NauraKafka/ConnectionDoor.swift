@@ -4,8 +4,9 @@ import Synchronization
 
 /// Counts a client's connections, and lets it make no more once it has lost all it had.
 ///
-/// librdkafka 2.8 corrupts its memory when a topic comes back under another id (its issue 4964), and crashes on the
-/// laptop broker's answer to a fetch of a topic that is gone. A memory-only broker that was restarted brings about both
+/// librdkafka 2.8 corrupts its memory when a topic comes back under another id (its issue 4964; not as ops/bootstrap builds
+/// it, for a client may meet the new broker before it has noticed the old one), and crashes on the laptop broker's answer to
+/// a fetch of a topic that is gone. A memory-only broker that was restarted brings about both
 /// within milliseconds of the reconnection, before any event could warn us. So the client that knew the old broker
 /// never meets the new one: whoever owns it sees the shut door and takes a new client.
 ///

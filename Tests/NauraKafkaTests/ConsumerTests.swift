@@ -53,4 +53,29 @@ struct ConsumerTests {
         await consumer.close(within: .seconds(1))
         await producer.close()
     }
+
+    @Test(
+        "a consumer that is closed in haste while it holds partitions leaves no thread behind",
+        .enabled(if: FileManager.default.fileExists(atPath: "/proc/self/task"), "needs /proc"))
+    func haste() async throws {
+        let broker = try await TestBroker.shared()
+        let topic = try await broker.makeTopic()
+        let before = try Self.clients()
+        for limit in [Duration.zero, .milliseconds(100)] {
+            let consumer = try KafkaConsumer(
+                configuration: broker.configuration, group: TestBroker.uniqueName("group"), topics: [topic])
+            // Nobody answers the revocation that closing brings.
+            _ = try await firstPartition(of: consumer)
+            await consumer.close(within: limit)
+        }
+        #expect(try await eventually(within: .seconds(20)) { try Self.clients() <= before })
+    }
+
+    /// Clients of librdkafka in this process that have not ended, by their main threads.
+    private static func clients() throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count { id in
+            // A thread may be gone by now.
+            (try? String(contentsOfFile: "/proc/self/task/\(id)/comm", encoding: .utf8)) == "rdk:main\n"
+        }
+    }
 }
