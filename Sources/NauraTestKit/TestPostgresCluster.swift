@@ -76,7 +76,14 @@ public actor TestPostgresCluster {
         // Nothing here has to survive the machine, and each test makes and drops a database: beside a compiler that
         // took two seconds a test with fsync.
         let cluster = LocalCluster(
-            directory: directory, databaseName: "postgres", settings: ["fsync": "off", "full_page_writes": "off"],
+            directory: directory, databaseName: "postgres",
+            settings: [
+                "fsync": "off", "full_page_writes": "off",
+                // A statement that a bad plan makes endless fails its test, and does not hold up all the others.
+                "statement_timeout": "120s",
+                // The server looks at what is small and new as it does in a long life at what is large and old.
+                "autovacuum_naptime": "2s",
+            ],
             logger: TestDatabase.logger)
         let url = try await cluster.ensureRunning()
         if let pid = cluster.processID { try Watchdog.start(ending: pid, removing: directory) }

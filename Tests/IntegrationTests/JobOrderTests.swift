@@ -137,16 +137,21 @@ struct JobOrderTests {
     @Test("a claim among 100,000 waiting jobs reads some tens of rows by an index", .timeLimit(.minutes(3)))
     func staysCheap() async throws {
         try await TestDatabase.with { database in
+            func analyze() async throws {
+                try await database.update("analyze ledger.job")
+                try await database.update("analyze ledger.job_line")
+            }
             // Half of them each with a key of its own, half behind one key: both have made other designs slow.
             for start in stride(from: 0, to: 100_000, by: 5_000) {
                 try await Self.file(
                     (start..<start + 5_000).map {
                         Self.request("job-\($0)", key: $0 % 2 == 0 ? nil : "one", team: "team-\($0 % 10)")
                     }, in: database)
+                // As the server does by itself, now and then: what it learns here once made the next filing take an hour.
+                if start <= 5_000 { try await analyze() }
             }
             try await Self.file((0..<5_000).map { Self.request("later-\($0)", delay: 3_600) }, in: database)
-            try await database.update("analyze ledger.job")
-            try await database.update("analyze ledger.job_line")
+            try await analyze()
             var times: [Duration] = []
             for round in 0..<60 {
                 let clock = ContinuousClock()
