@@ -4,7 +4,7 @@ SWIFT_BUILD ?= swift build
 SOURCES := Package.swift Sources Tests workers schemas Plugins
 
 .DEFAULT_GOAL := help
-.PHONY: help release-schemas bootstrap build release format lint test chaos upgrade soak demo bench clean
+.PHONY: help release-schemas bootstrap build release format lint test fuzz chaos upgrade soak demo bench clean
 
 help: ## this list
 	@printf 'make TARGET\n\n'
@@ -39,6 +39,10 @@ test: ## everything CI runs: install, lint, build, all tests
 	Tests/Tools/run-tests --no-parallel --filter NauraServingTests
 	Tests/Tools/run-tests --no-parallel --filter CommandLineTests
 	Tests/Tools/run-tests --no-parallel --filter IntegrationTests
+
+fuzz: bootstrap ## feed all readers of what comes from outside with ROUNDS=100000 damaged inputs each
+	$(SWIFT_BUILD) --build-tests
+	NAURA_FUZZ_ROUNDS=$(or $(ROUNDS),100000) swift test --skip-build --disable-xctest --filter FuzzTests
 
 # Every failpoint with twenty seeds, in every worker; faults repeated; a database that stands still for a minute.
 chaos: bootstrap ## kill, freeze, cut and fill everything, for some forty minutes

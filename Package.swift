@@ -171,9 +171,11 @@ let package = Package(
 
         // Tests: units a room, one server, the composed system.
         .testTarget(
-            name: "NauraRulesTests", dependencies: ["NauraRules"], exclude: ["Fixtures"], swiftSettings: optimised),
+            name: "NauraRulesTests", dependencies: ["NauraRules", "NauraTestKit"], exclude: ["Fixtures"],
+            swiftSettings: optimised),
         .testTarget(
-            name: "NauraEventsTests", dependencies: ["NauraEvents", "NauraSchemas", product("Yams", "Yams")],
+            name: "NauraEventsTests",
+            dependencies: ["NauraEvents", "NauraRules", "NauraSchemas", "NauraTestKit", product("Yams", "Yams")],
             swiftSettings: strict),
         .testTarget(name: "NauraProcessTests", dependencies: ["NauraProcess"], swiftSettings: strict),
         .testTarget(
@@ -181,15 +183,15 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "NauraKafkaTests", dependencies: ["NauraKafka", "NauraTestKit"], swiftSettings: strict),
         .testTarget(
-            name: "NauraDataTests", dependencies: ["NauraData", "NauraRules", "NauraSchemas"],
+            name: "NauraDataTests", dependencies: ["NauraData", "NauraRules", "NauraSchemas", "NauraTestKit"],
             swiftSettings: strict),
         .testTarget(
-            name: "NauraModelsTests", dependencies: ["NauraModels", "NauraRules", "CXGBoost"],
+            name: "NauraModelsTests", dependencies: ["NauraModels", "NauraRules", "NauraTestKit", "CXGBoost"],
             swiftSettings: strict),
         .testTarget(
             name: "NauraServingTests",
             dependencies: [
-                "NauraServing", "NauraModels", "NauraStore", "NauraData", "NauraEvents", "NauraRules",
+                "NauraServing", "NauraModels", "NauraStore", "NauraData", "NauraEvents", "NauraRules", "NauraTestKit",
                 asyncHTTPClient, nioCore, nioHTTP1, log, lifecycle,
             ], swiftSettings: strict),
         .testTarget(

@@ -14,6 +14,9 @@ extension EncodedEvent {
         }
         var attributes = EventAttributes()
         for (name, value) in members.sorted(by: { $0.key < $1.key }) where name != "data" && name != "data_base64" {
+            // Written as a header such a name would be another one, or none.
+            guard !name.isEmpty, name.utf8.allSatisfy({ (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) })
+            else { throw EventFault(.notAnEvent, "attribute `\(name)`: names are lower-case letters and digits") }
             switch value {
             case .null: continue
             case .string(let text): attributes.set(name, text)

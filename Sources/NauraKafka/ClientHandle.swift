@@ -14,6 +14,7 @@ final class ClientHandle: @unchecked Sendable {
     let destroyed = Latch()
     private let door = ConnectionDoor()
     private let name: String
+    private let isLeaving = Atomic(false)
 
     /// Starts a client whose happenings of the kinds `events` arrive as events on its queues.
     init(_ type: rd_kafka_type_t, settings: [(String, String)], events: Int32) throws(KafkaError) {
@@ -47,17 +48,29 @@ final class ClientHandle: @unchecked Sendable {
         // thread of its own, and whoever closes waits for `destroyed` with a limit.
         let address = UInt(bitPattern: pointer)
         let (door, destroyed) = (door, destroyed)
+        let isLeaving = isLeaving.load(ordering: .acquiring)
         door.shut()
         let thread = Thread {
+            let client = OpaquePointer(bitPattern: address)
             // A consumer whose last revocation nobody has answered would never end, its main thread turning at full speed.
             // Refused by a client that is no consumer, or holds nothing.
-            _ = rd_kafka_assign(OpaquePointer(bitPattern: address), nil)
-            rd_kafka_destroy_flags(OpaquePointer(bitPattern: address), RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+            _ = rd_kafka_assign(client, nil)
+            // Nor would one that is destroyed while it waits for the answer to its leaving: librdkafka gives that up
+            // after its `socket.timeout.ms`, and then closes the consumer.
+            let deadline = ContinuousClock.now + .seconds(90)
+            while isLeaving, rd_kafka_consumer_closed(client) == 0, ContinuousClock.now < deadline { usleep(10_000) }
+            rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
             door.uninstall()
             destroyed.open()
         }
         thread.name = "\(name)-end"
         thread.start()
+    }
+
+    /// Has the consumer give up what it holds and leave its group; what remains to be answered arrives at `queue`.
+    func leave(into queue: QueueHandle) {
+        isLeaving.store(true, ordering: .releasing)
+        if let error = rd_kafka_consumer_close_queue(pointer, queue.pointer) { rd_kafka_error_destroy(error) }
     }
 
     /// Whether the client has met a cluster and lost all its connections since. It will make no new one.

@@ -27,7 +27,7 @@ extension ConsumerLoop {
             if let deadline = state.withLock(\.closeDeadline) {
                 if !isClosing {
                     isClosing = true
-                    Self.drop(rd_kafka_consumer_close_queue(client.pointer, closing.pointer))
+                    client.leave(into: closing)
                 }
                 if rd_kafka_consumer_closed(client.pointer) == 1 || clock.now >= deadline { return .closed }
             }

@@ -5,6 +5,7 @@ import NauraEvents
 import NauraFailpoints
 import NauraLedger
 import NauraPostgres
+import NauraRules
 import NauraTestKit
 
 /// Plays rounds one after another on one broker and one database.
@@ -24,7 +25,7 @@ struct ChaosLane {
     private let harness: RuntimeHarness
     private let source: Source
     private let environment: [String: String]
-    private var random: SeededRandom
+    private var random: SplitMix64
     private var processes: [ChaosRound.Role: WorkerProcess] = [:]
     private var sent: [EncodedEvent] = []
     private var expected: [String: Int] = [:]
@@ -35,7 +36,7 @@ struct ChaosLane {
     var programs: URL?
 
     init(
-        _ harness: RuntimeHarness, source: Source = .both, environment: [String: String] = [:], random: SeededRandom
+        _ harness: RuntimeHarness, source: Source = .both, environment: [String: String] = [:], random: SplitMix64
     ) {
         self.harness = harness
         self.source = source

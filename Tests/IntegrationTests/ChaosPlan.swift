@@ -2,6 +2,7 @@
 
 import Foundation
 import NauraFailpoints
+import NauraRules
 import NauraTestKit
 
 /// One death: a process is started with its failpoint armed, and load is put on it until it dies.
@@ -62,7 +63,7 @@ enum ChaosPlan {
     }
 
     /// `seeds` rounds for each failpoint and each process that reaches it, in an order that `random` chooses.
-    static func rounds(seeds: Int, random: inout SeededRandom) -> [ChaosRound] {
+    static func rounds(seeds: Int, random: inout SplitMix64) -> [ChaosRound] {
         var rounds: [ChaosRound] = []
         for failpoint in Failpoint.allCases {
             guard let (roles, trigger, most) = reach(failpoint) else { continue }

@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import NauraFailpoints
 import NauraPostgres
+import NauraRules
 import NauraTestKit
 import Testing
 
@@ -25,7 +26,7 @@ struct ChaosTests {
         effects and one set of following events, and leaves no lease behind
         """)
     func deaths() async throws {
-        var random = SeededRandom(seed: Self.seed)
+        var random = SplitMix64(seed: Self.seed)
         let rounds = ChaosPlan.rounds(seeds: Self.seeds, random: &random)
         let only = Self.environment["NAURA_CHAOS_ONLY"]
         let chosen = rounds.filter { only == nil || "\($0)".contains(only ?? "") }
@@ -61,7 +62,7 @@ struct ChaosTests {
         var result = (0, [String]())
         try await RuntimeHarness.with { harness in
             var lane = ChaosLane(
-                harness, source: usesOutboxOnly ? .outbox : .both, random: SeededRandom(seed: seed))
+                harness, source: usesOutboxOnly ? .outbox : .both, random: SplitMix64(seed: seed))
             for round in rounds { try await lane.play(round) }
             try await lane.settle(mayDie: true)
             result = (lane.deaths, lane.problems)

@@ -8,6 +8,7 @@ import NIOCore
 import NauraEvents
 import NauraLedger
 import NauraPostgres
+import NauraRules
 import NauraTestKit
 import Testing
 
@@ -116,7 +117,7 @@ struct FaultTests {
     func databaseAgainAndAgain() async throws {
         try await withCluster { cluster, url in
             try await RuntimeHarness.with(databaseURL: url) { harness in
-                var lane = ChaosLane(harness, source: .broker, random: SeededRandom(seed: Self.seed))
+                var lane = ChaosLane(harness, source: .broker, random: SplitMix64(seed: Self.seed))
                 try lane.begin()
                 for _ in 0..<Self.repetitions {
                     try await lane.load(20)
@@ -140,7 +141,7 @@ struct FaultTests {
         try await FaultyProxy.withDatabase { proxy, url, address in
             try await RuntimeHarness.with(databaseURL: url) { harness in
                 var lane = ChaosLane(
-                    harness, environment: ["NAURA_DATABASE_URL": address], random: SeededRandom(seed: Self.seed))
+                    harness, environment: ["NAURA_DATABASE_URL": address], random: SplitMix64(seed: Self.seed))
                 try lane.begin()
                 try await Self.trouble(proxy, &lane)
                 print("chaos: \(proxy.cuts) answers of the database were cut, NAURA_CHAOS_SEED=\(Self.seed)")
@@ -158,7 +159,7 @@ struct FaultTests {
                 proxy.lead(to: Int(harness.broker.brokers.split(separator: ":")[1]) ?? 0)
                 var lane = ChaosLane(
                     harness, source: .outbox, environment: ["NAURA_KAFKA_BROKERS": "127.0.0.1:\(proxy.port)"],
-                    random: SeededRandom(seed: Self.seed))
+                    random: SplitMix64(seed: Self.seed))
                 try lane.begin()
                 try await Self.trouble(proxy, &lane)
                 print("chaos: \(proxy.cuts) answers of the broker were cut, NAURA_CHAOS_SEED=\(Self.seed)")
@@ -170,7 +171,7 @@ struct FaultTests {
     /// Cuts, delays, holds and drops, with load in between.
     private static func trouble(_ proxy: FaultyProxy, _ lane: inout ChaosLane) async throws {
         try await lane.load(10)
-        var random = SeededRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<repetitions {
             for limit in [Int.random(in: 1...200, using: &random), .random(in: 500...8_000, using: &random)] {
                 proxy.set(.cut(afterBytes: limit))

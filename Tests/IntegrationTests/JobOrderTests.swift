@@ -2,6 +2,7 @@
 
 import Foundation
 import NauraLedger
+import NauraRules
 import NauraTestKit
 import Testing
 
@@ -186,7 +187,7 @@ struct JobOrderTests {
             try await withThrowingTaskGroup(of: Int.self) { group in
                 for filer in 0..<filers {
                     group.addTask {
-                        var random = SeededRandom(seed: UInt64(filer))
+                        var random = SplitMix64(seed: UInt64(filer))
                         for round in 0..<rounds {
                             let keys = (0..<3).map { _ in "key-\(Int.random(in: 0..<5, using: &random))" }
                             try await Self.again {
@@ -201,7 +202,7 @@ struct JobOrderTests {
                 }
                 for runner in 0..<4 {
                     group.addTask {
-                        var random = SeededRandom(seed: UInt64(100 + runner))
+                        var random = SplitMix64(seed: UInt64(100 + runner))
                         return try await Self.work(database, until: filers * rounds * 3, random: &random)
                     }
                 }
@@ -215,7 +216,7 @@ struct JobOrderTests {
 
     /// Claims and settles, now and then giving back, until `count` jobs are done by all together. The unique index on
     /// running jobs turns two of a key into an error.
-    private static func work(_ database: Database, until count: Int, random: inout SeededRandom) async throws -> Int {
+    private static func work(_ database: Database, until count: Int, random: inout SplitMix64) async throws -> Int {
         var settled = 0
         while true {
             guard let job = try await again({ try await claim(database) }) else {

@@ -4,6 +4,7 @@ import NauraEvents
 import NauraKafka
 import NauraLedger
 import NauraPostgres
+import NauraRules
 import NauraTestKit
 import Testing
 
@@ -217,7 +218,7 @@ struct RuntimeTests {
         try await RuntimeHarness.with { harness in
             var probe = try await harness.startReady()
             let sink = try await harness.startReady("sink")
-            var random = SeededRandom(seed: 11)
+            var random = SplitMix64(seed: 11)
             var sent = 0
             // Killed again and again in mid-stream, at moments that a seed chooses.
             for _ in 0..<6 {
@@ -343,19 +344,5 @@ struct RuntimeTests {
             #expect(try await harness.count("ledger.dead_letter") == 0)
             #expect(await probe.stop() == 0)
         }
-    }
-}
-
-/// A generator whose numbers a seed decides: splitmix64.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

@@ -4,6 +4,7 @@
 import Foundation
 import NauraLedger
 import NauraPostgres
+import NauraRules
 import NauraTestKit
 import Testing
 
@@ -69,7 +70,7 @@ struct UpgradeTests {
         try await TestDatabase.withURL(isEmpty: true) { url in
             try await Self.migrate(url, by: earlier)
             try await RuntimeHarness.with(databaseURL: url) { harness in
-                var lane = ChaosLane(harness, random: SeededRandom(seed: UInt64.random(in: 1...9_999)))
+                var lane = ChaosLane(harness, random: SplitMix64(seed: UInt64.random(in: 1...9_999)))
                 lane.programs = earlier
                 try lane.begin()
                 try await lane.load(40)

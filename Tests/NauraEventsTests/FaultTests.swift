@@ -1,6 +1,7 @@
 import Foundation
 import NauraSchemas
 import Testing
+import NauraRules
 
 @testable import NauraEvents
 
@@ -104,7 +105,7 @@ struct FaultTests {
         let entry = try #require(EventCatalogue.entry(for: type))
         let sample = try JSONValue(json: Array(try #require(EmbeddedFiles.text(entry.sampleFile)).utf8))
         let schema = try EventSchema.schema(of: type)
-        var random = SplitMix(state: 7)
+        var random = SplitMix64(seed: 7)
         var refused = 0
         for _ in 0..<600 {
             var damaged = sample
@@ -131,7 +132,7 @@ struct FaultTests {
     func brokenBytes(type: EventType) throws {
         let entry = try #require(EventCatalogue.entry(for: type))
         let sample = Array(try #require(EmbeddedFiles.text(entry.sampleFile)).utf8)
-        var random = SplitMix(state: 11)
+        var random = SplitMix64(seed: 11)
         for _ in 0..<200 {
             var body = sample
             if random.next() % 2 == 0 {
@@ -151,22 +152,9 @@ struct FaultTests {
     }
 }
 
-/// Sebastiano Vigna's SplitMix64: the same damage in every run.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-}
-
 extension JSONValue {
     /// The same value with one place within changed: removed, or replaced by something odd.
-    func damaged(by random: inout SplitMix) -> JSONValue {
+    func damaged(by random: inout SplitMix64) -> JSONValue {
         switch self {
         case .object(let members) where !members.isEmpty && random.next() % 8 != 0:
             var members = members

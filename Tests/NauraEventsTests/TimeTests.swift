@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import NauraRules
 
 @testable import NauraEvents
 
@@ -34,7 +35,7 @@ struct TimeTests {
 
     @Test("every microsecond until 2137 survives, and every day from year 1 to 9999 has its own name")
     func roundTrips() throws {
-        var random = SplitMix(state: 3)
+        var random = SplitMix64(seed: 3)
         for _ in 0..<20_000 {
             let microseconds = Int64(random.next() % 8_000_000_000_000_000) - 4_000_000_000_000_000
             let date = Date(timeIntervalSinceReferenceDate: Double(microseconds) / 1_000_000)

@@ -14,20 +14,20 @@ struct Sample {
     private(set) var labels: [Bool] = []
 
     init(rows count: Int, seed: UInt64 = 1) {
-        var random = SplitMix(state: seed)
+        var random = SplitMix64(seed: seed)
         let contracts = ["Month-to-month", "One year", "Two year", "été \"special\""]
         let payments = (0..<6).map { "method \($0)" }
         for _ in 0..<count {
             let tenure = Double(random.next() % 72)
             let contract = contracts[Int(random.next() % 4)]
-            let charge = random.unit() * 100 + 18.25
+            let charge = random.nextUnit() * 100 + 18.25
             let risk = (contract == "Month-to-month" ? 0.45 : 0.1) + (tenure < 12 ? 0.3 : 0) + charge / 500
             rows.append([
-                random.unit() < 0.05 ? .null : .number(tenure), random.unit() < 0.03 ? .null : .text(contract),
-                random.unit() < 0.1 ? .null : .number(charge), .text(payments[Int(random.next() % 6)]),
+                random.nextUnit() < 0.05 ? .null : .number(tenure), random.nextUnit() < 0.03 ? .null : .text(contract),
+                random.nextUnit() < 0.1 ? .null : .number(charge), .text(payments[Int(random.next() % 6)]),
                 .number(Double(random.next() % 2)),
             ])
-            labels.append(random.unit() < risk)
+            labels.append(random.nextUnit() < risk)
         }
     }
 
@@ -52,21 +52,6 @@ struct Sample {
             model: json, encoder: encoder, reference: reference.reference(scores: [0.1, 0.2, 0.3]),
             samples: sample.rows)
     }
-}
-
-/// Sebastiano Vigna's SplitMix64: a fixed sequence for tests.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
-    mutating func unit() -> Double { Double(next() >> 11) / 9_007_199_254_740_992 }
 }
 
 /// `text` with the first occurrence of `old` replaced.

@@ -125,7 +125,7 @@ import Testing
 
     @Test("every float32 comes back from its shortest text and from nine digits, bit for bit")
     func readsFloats() throws {
-        var random = SplitMix(state: 3)
+        var random = SplitMix64(seed: 3)
         for _ in 0..<20_000 {
             let value = Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
             guard value.isFinite else { continue }

@@ -39,7 +39,7 @@ struct RowTests {
     func parity() async throws {
         let model = try await ServingSample.package().served()
         let encoder = RowEncoder(model.encoder)
-        var random = SplitMix(state: 5)
+        var random = SplitMix64(seed: 5)
         let texts = ServingSample.contracts + ["", "unknown", "é\u{301}", "été special", "One yea", "One year "]
         for _ in 0..<2_000 {
             let number = Double(bitPattern: random.next())

@@ -26,7 +26,7 @@ enum ServingSample {
 
     /// A package; another seed gives other trees.
     static func package(seed: UInt64 = 1, rounds: Int = 5) async throws -> ModelPackage {
-        var random = SplitMix(state: seed)
+        var random = SplitMix64(seed: seed)
         var rows: [[CellValue]] = []
         var labels: [Bool] = []
         for _ in 0..<300 {
@@ -77,19 +77,6 @@ enum ServingSample {
         ServedRoute(
             model: model, epoch: epoch, champion: champion, canary: canary, weight: weight, salt: "salt-of-rollout-1",
             rollout: canary == nil ? nil : 1, unit: unit, slowSeconds: slowSeconds, views: [view])
-    }
-}
-
-/// Sebastiano Vigna's SplitMix64: a fixed sequence for tests.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }
 

@@ -5,6 +5,7 @@ import Foundation
 import NauraData
 import NauraFailpoints
 import NauraPostgres
+import NauraRules
 import NauraTestKit
 import Synchronization
 import Testing
@@ -31,7 +32,7 @@ struct PipelineChaosTests {
         let broken = try data.writeBroken()
         let calm = try await run(data, broken, plan: [])
         for round in 0..<Self.runs {
-            var random = SeededRandom(seed: Self.seed &+ UInt64(round))
+            var random = SplitMix64(seed: Self.seed &+ UInt64(round))
             let plan = Self.plan(points: Self.points, random: &random)
             let planned = plan.flatMap(\.values).map(\.count).reduce(0, +)
             print("chaos: \(planned) deaths of workers, NAURA_CHAOS_SEED=\(Self.seed &+ UInt64(round))")
@@ -86,7 +87,7 @@ struct PipelineChaosTests {
         "rollout": offset,
     ]
 
-    private static func plan(points: Int, random: inout SeededRandom) -> [[String: [Failpoint]]] {
+    private static func plan(points: Int, random: inout SplitMix64) -> [[String: [Failpoint]]] {
         [first, second].map { phase in
             var plan: [String: [Failpoint]] = [:]
             for worker in phase.keys.sorted() {

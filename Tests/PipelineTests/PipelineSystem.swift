@@ -64,7 +64,7 @@ final class PipelineSystem: Sendable {
     /// The limit keeps a busy machine from never finishing: a training that takes longer than its worker may live
     /// begins again and again.
     func killAtRandom(seed: UInt64, most: Int) async throws {
-        var random = SeededRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         while !Task.isCancelled, kills < most {
             // The pause is part of the random moment, not a wait for something.
             try await Task.sleep(for: .milliseconds(Int.random(in: 150...900, using: &random)))
@@ -225,19 +225,5 @@ final class PipelineSystem: Sendable {
     func count(_ rows: String) async throws -> Int {
         let row = try await database.query(Query(stringLiteral: "select count(*) as rows from \(rows)")).first
         return try row?.get("rows", as: Int.self) ?? -1
-    }
-}
-
-/// A generator whose numbers a seed decides: splitmix64.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import NauraData
+import NauraRules
 
 /// Three monthly files of invented deliveries, the same at every call, and the project that `naura init` writes for them.
 struct SampleData {
@@ -11,7 +12,7 @@ struct SampleData {
     static func write(files count: Int = 3, rows: Int = 1_200) throws -> SampleData {
         let folder = FileManager.default.temporaryDirectory.appending(path: "naura-sample-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        var random = SeededRandom(seed: 1)
+        var random = SplitMix64(seed: 1)
         let files = try (1...count).map { month in
             let file = folder.appending(path: "2013-0\(month).csv")
             try Data(text(month: month, rows: rows, &random).utf8).write(to: file)
@@ -43,7 +44,7 @@ struct SampleData {
         _ = Result { try FileManager.default.removeItem(at: folder) }
     }
 
-    private static func text(month: Int, rows: Int, _ random: inout SeededRandom) -> String {
+    private static func text(month: Int, rows: Int, _ random: inout SplitMix64) -> String {
         var lines = ["id,event_time,distance,weight,carrier,region,fragile,late"]
         for row in 0..<rows {
             let distance = Double.random(in: 1...900, using: &random)
