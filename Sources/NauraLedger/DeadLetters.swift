@@ -140,6 +140,12 @@ public enum Attempts {
         return try row?.get("deaths") ?? 1
     }
 
+    /// The events with a try of `stage` on record that was not settled: few, for only what a worker may have died of has one.
+    public static func open(for stage: StageName, in database: Database) async throws -> Set<UUID> {
+        let rows = try await database.query("select event_key from ledger.attempt where stage = \(stage.rawValue)")
+        return Set(try rows.map { try $0.get("event_key", as: UUID.self) })
+    }
+
     /// The event was settled: its record of tries goes, in the same transaction.
     public static func forget(_ key: InboxKey, for stage: StageName, in transaction: Transaction) async throws {
         try await transaction.execute(

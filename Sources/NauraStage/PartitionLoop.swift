@@ -84,13 +84,17 @@ final class PartitionLoop: Sendable {
 
     private func handleAll(logger: Logger) async throws {
         var suspects = relay.held.wasClean ? 0 : context.settings.batchEventsMax
+        // After a broker that came back empty they may stand anywhere in the partition, not among its first records.
+        var tried = try await context.patiently { try await Attempts.open(for: stage.name, in: context.database) }
         while let records = await source.next(max: context.settings.batchEventsMax) {
             try Task.checkCancellation()
             let opened = records.map { open($0) }
-            if suspects > 0 {
+            let keys = tried.isEmpty ? [] : tried.intersection(opened.compactMap { $0.key?.key })
+            if suspects > 0 || !keys.isEmpty {
                 // The previous owner died with an event open. Whichever it was is tried alone, its try on record.
                 suspects -= records.count
                 for item in opened { try await settleSuspect(item, logger: logger) }
+                tried.subtract(keys)
             } else {
                 try await settle(opened, logger: logger)
             }

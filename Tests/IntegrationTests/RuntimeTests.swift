@@ -342,6 +342,21 @@ struct RuntimeTests {
             #expect(try await harness.waitFor(1, in: "probe.effect", "number = 2"))
             #expect(try await harness.numbers(in: "probe.effect") == [0, 1, 2])
             #expect(try await harness.count("ledger.dead_letter") == 0)
+            #expect(try await harness.count("ledger.attempt") == 0)
+            #expect(await probe.stop() == 0)
+        }
+    }
+
+    @Test("A try that is on record is settled with its event, wherever in the partition that stands")
+    func triedElsewhere() async throws {
+        try await RuntimeHarness.with { harness in
+            let event = try RuntimeHarness.event("ok", 700)
+            // As a worker leaves it that dies; the broker then came back empty, and was refilled with much else first.
+            #expect(try await Attempts.begin(InboxKey(event.envelope), for: "probe", in: harness.database) == 1)
+            let probe = try await harness.startReady()
+            try await harness.send(try (0..<700).map { try RuntimeHarness.event("ok", $0) } + [event])
+            #expect(try await harness.waitFor(1, in: "probe.effect", "number = 700"))
+            #expect(try await harness.count("ledger.attempt") == 0)
             #expect(await probe.stop() == 0)
         }
     }
