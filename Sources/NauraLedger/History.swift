@@ -63,16 +63,18 @@ public enum History {
         try await transaction.execute(
             """
             insert into ledger.recorded_event (said_at, event_id, type, source, subject, time, cause_id, root_id,
-                traceparent, body, part, is_input, is_added)
-            select said_at, id, type, source, subject, time, cause, root, trace, body, part::int, is_input, is_added
+                traceparent, body, extensions, part, is_input, is_added)
+            select said_at, id, type, source, subject, time, cause, root, trace, body, extensions::jsonb, part::int,
+                is_input, is_added
             from unnest(
                 \(events.map(\.saidAt)), \(envelopes.map(\.id.rawValue)), \(envelopes.map(\.type.rawValue)),
                 \(envelopes.map(\.source)), \(envelopes.map(\.subject)), \(envelopes.map(\.time)),
                 \(envelopes.map { $0.causeID?.rawValue }), \(envelopes.map(\.rootID.rawValue)),
-                \(envelopes.map(\.traceparent)), \(events.map(\.event.body)), \(events.map(\.part)),
+                \(envelopes.map(\.traceparent)), \(events.map(\.event.body)),
+                \(try envelopes.map(Outbox.extensions(of:))), \(events.map(\.part)),
                 \(events.map(\.isInput)), \(events.map(\.isAdded)))
-                with ordinality as given(said_at, id, type, source, subject, time, cause, root, trace, body, part,
-                    is_input, is_added, place)
+                with ordinality as given(said_at, id, type, source, subject, time, cause, root, trace, body, extensions,
+                    part, is_input, is_added, place)
             order by place
             on conflict (event_id) do nothing
             """)
@@ -105,7 +107,7 @@ public enum History {
     public static func tellInputs(limit: Int, in transaction: Transaction) async throws -> Int {
         let rows = try await transaction.query(
             """
-            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body
+            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, extensions
             from ledger.recorded_event
             where is_input and not is_told and part <= (select part from ledger.replay)
             order by said_at, place limit \(limit)
@@ -122,7 +124,7 @@ public enum History {
         var known: [String: EncodedEvent?] = [:]
         for row in try await transaction.query(
             """
-            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, is_told
+            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, extensions, is_told
             from ledger.recorded_event where event_id = any(\(ids)) order by place for update
             """)
         {
@@ -145,7 +147,7 @@ public enum History {
     public static func event(_ id: EventID, in transaction: Transaction) async throws -> EncodedEvent? {
         try await transaction.first(
             """
-            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body
+            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, extensions
             from ledger.recorded_event where event_id = \(id.rawValue)
             """
         ).map { try Outbox.event(from: $0) }

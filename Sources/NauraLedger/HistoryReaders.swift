@@ -55,7 +55,7 @@ extension History {
         guard number < last else { return nil }
         let rows = try await transaction.query(
             """
-            select number, event_id, type, source, subject, time, cause_id, root_id, traceparent, body
+            select number, event_id, type, source, subject, time, cause_id, root_id, traceparent, body, extensions
             from ledger.outbox
             where stream_id = \(stream)::int and number > \(number) and number <= \(last) and type = \(type.rawValue)
             order by number limit \(limit)
@@ -93,7 +93,8 @@ extension History {
         let sources = origins.map { Envelope.ownSourcePrefix + $0.rawValue }
         return try await database.query(
             """
-            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, said_at, part
+            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, extensions,
+                said_at, part
             from ledger.recorded_event
             where type = \(type.rawValue) and source = any(\(sources)) and not is_input and not is_told
             and part <= (select part from ledger.replay)

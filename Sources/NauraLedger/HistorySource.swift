@@ -45,12 +45,13 @@ public struct HistorySource: Sendable, Equatable {
         var page: [RecordedEvent] = []
         try await transaction.forEach(
             """
-            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, said_at from (
-                select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, stream_id, number,
-                    max(time) over (partition by stream_id order by number) as said_at
+            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, extensions, said_at from (
+                select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, extensions,
+                    stream_id, number, max(time) over (partition by stream_id order by number) as said_at
                 from ledger.outbox
                 union all
-                select event_id, type, source, subject, time, cause_id, root_id, null, body, 0, 0, received_at
+                select event_id, type, source, subject, time, cause_id, root_id, null, body, extensions, 0, 0,
+                    received_at
                 from ledger.foreign_event
             ) history order by said_at, stream_id, number
             """, fetch: 500
@@ -68,13 +69,16 @@ public struct HistorySource: Sendable, Equatable {
     public static let eventsTable = ComparedTable(
         "ledger.outbox", "its events",
         rows: """
-            select distinct event_id, type, source, subject, time, cause_id, root_id, md5(body) as body from (
-                select event_id, type, source, subject, time, cause_id, root_id, body from ledger.outbox
+            select distinct event_id, type, source, subject, time, cause_id, root_id, md5(body) as body,
+                extensions from (
+                select event_id, type, source, subject, time, cause_id, root_id, body, extensions from ledger.outbox
                 union all
-                select event_id, type, source, subject, time, cause_id, root_id, body from ledger.foreign_event) said
+                select event_id, type, source, subject, time, cause_id, root_id, body, extensions
+                from ledger.foreign_event) said
             """,
         rowsInCopy: """
-            select distinct event_id, type, source, subject, time, cause_id, root_id, md5(body) as body
+            select distinct event_id, type, source, subject, time, cause_id, root_id, md5(body) as body,
+                extensions
             from ledger.outbox o where not exists (
                 select 1 from ledger.recorded_event e where e.event_id = o.event_id and e.is_added)
             """,

@@ -172,7 +172,7 @@ public enum LedgerOverview {
     public static func published(_ id: EventID, in database: Database) async throws -> EncodedEvent? {
         let row = try await database.query(
             """
-            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body
+            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, extensions
             from ledger.outbox join ledger.outbox_place(\(id.rawValue)) using (stream_id, number)
             """
         ).first

@@ -5,7 +5,7 @@ import NauraPostgres
 /// The tables that this program was written for.
 public enum LedgerTables {
     /// The number of the newest migration that this program knows (11 for `m0011-…`).
-    public static let newestMigration = 14
+    public static let newestMigration = 15
 
     /// How a database's tables stand to this program.
     public enum Standing: Sendable, Equatable {

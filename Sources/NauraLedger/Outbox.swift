@@ -69,7 +69,8 @@ public enum Outbox {
             """
             select o.* from unnest(\(streams)::int[], \(numbers)) as place (stream_id, number)
             cross join lateral (
-                select stream_id, number, event_id, type, source, subject, time, cause_id, root_id, traceparent, body
+                select stream_id, number, event_id, type, source, subject, time, cause_id, root_id, traceparent, body,
+                    extensions
                 from ledger.outbox where stream_id = place.stream_id and number > place.number
                 order by number limit \(limit)
             ) o order by o.stream_id, o.number
@@ -85,7 +86,7 @@ public enum Outbox {
     ) async throws -> [EncodedEvent] {
         try await database.query(
             """
-            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body from (
+            select event_id, type, source, subject, time, cause_id, root_id, traceparent, body, extensions from (
                 select * from ledger.outbox where type = \(type.rawValue)
                 order by time desc, stream_id, number desc limit \(limit)
             ) latest order by time, stream_id, number
@@ -129,13 +130,22 @@ public enum Outbox {
         try await transaction.execute(
             """
             insert into ledger.outbox
-                (stream_id, number, event_id, type, source, subject, time, cause_id, root_id, traceparent, body)
-            select * from unnest(
+                (stream_id, number, event_id, type, source, subject, time, cause_id, root_id, traceparent, body,
+                extensions)
+            select stream, number, id, type, source, subject, time, cause, root, trace, body, extensions::jsonb
+            from unnest(
                 \(streams)::int[], \(numbers), \(envelopes.map(\.id.rawValue)), \(envelopes.map(\.type.rawValue)),
                 \(envelopes.map(\.source)), \(envelopes.map(\.subject)), \(envelopes.map(\.time)),
                 \(envelopes.map { $0.causeID?.rawValue }), \(envelopes.map(\.rootID.rawValue)),
-                \(envelopes.map(\.traceparent)), \(events.map(\.body)))
+                \(envelopes.map(\.traceparent)), \(events.map(\.body)), \(try envelopes.map(extensions(of:))))
+                as given(stream, number, id, type, source, subject, time, cause, root, trace, body, extensions)
             """)
+    }
+
+    /// The further extensions as a JSON text; nil where there are none, as in all that Naura says itself.
+    static func extensions(of envelope: Envelope) throws -> String? {
+        guard !envelope.extensions.isEmpty else { return nil }
+        return String(decoding: try PostgresJSON.encode(envelope.extensions), as: UTF8.self)
     }
 
     static func event(from row: Row) throws -> EncodedEvent {
@@ -144,7 +154,8 @@ public enum Outbox {
                 id: EventID(rawValue: try row.get("event_id")), type: EventType(rawValue: try row.get("type")),
                 source: try row.get("source"), subject: try row.get("subject"), time: try row.get("time"),
                 causeID: try row.get("cause_id", as: String?.self).map(EventID.init(rawValue:)),
-                rootID: EventID(rawValue: try row.get("root_id")), traceparent: try row.get("traceparent")),
+                rootID: EventID(rawValue: try row.get("root_id")), traceparent: try row.get("traceparent"),
+                extensions: try row.jsonIfPresent("extensions") ?? [:]),
             body: try row.get("body"))
     }
 }
@@ -166,7 +177,8 @@ public enum Publisher {
             select ledger.publish(
                 \(Streams.shared(for: envelope.subject)), \(envelope.id.rawValue), \(envelope.type.rawValue),
                 \(envelope.source), \(envelope.subject), \(envelope.time), \(envelope.causeID?.rawValue),
-                \(envelope.rootID.rawValue), \(envelope.traceparent), \(event.body)) as is_new
+                \(envelope.rootID.rawValue), \(envelope.traceparent), \(event.body),
+                \(jsonText: try Outbox.extensions(of: envelope))) as is_new
             """)
         Failpoint.published.reach()
         return try rows[0].get("is_new")
@@ -182,10 +194,10 @@ public enum ForeignEvents {
             try await transaction.execute(
                 """
                 insert into ledger.foreign_event
-                    (event_id, type, source, subject, time, cause_id, root_id, body)
+                    (event_id, type, source, subject, time, cause_id, root_id, body, extensions)
                 values (\(envelope.id.rawValue), \(envelope.type.rawValue), \(envelope.source),
                     \(envelope.subject), \(envelope.time), \(envelope.causeID?.rawValue),
-                    \(envelope.rootID.rawValue), \(event.body))
+                    \(envelope.rootID.rawValue), \(event.body), \(jsonText: try Outbox.extensions(of: envelope)))
                 on conflict do nothing
                 """)
         }

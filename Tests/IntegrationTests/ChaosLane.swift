@@ -217,6 +217,12 @@ struct ChaosLane {
 
     private mutating func expect(_ what: String, _ count: Int) { expected[what, default: 0] += count }
 
+    /// For people who watch: how far it is, and how far behind.
+    func progress() async throws -> String {
+        let effects = try await harness.count("probe.effect")
+        return "\(deaths) deaths, \(effects) of \(expected["effect", default: 0]) effects, \(problems.count) problems"
+    }
+
     // MARK: - The account
 
     /// Lets both processes come to the end, stops them, and compares what is there with what was sent.

@@ -63,7 +63,14 @@ struct ChaosTests {
         try await RuntimeHarness.with { harness in
             var lane = ChaosLane(
                 harness, source: usesOutboxOnly ? .outbox : .both, random: SplitMix64(seed: seed))
-            for round in rounds { try await lane.play(round) }
+            let start = ContinuousClock.now
+            for (place, round) in rounds.enumerated() {
+                try await lane.play(round)
+                if place % 20 == 19 {
+                    let progress = "lane \(seed): round \(place + 1) of \(rounds.count), \(try await lane.progress())"
+                    FileHandle.standardError.write(Data("chaos: \(progress), \(ContinuousClock.now - start)\n".utf8))
+                }
+            }
             try await lane.settle(mayDie: true)
             result = (lane.deaths, lane.problems)
         }

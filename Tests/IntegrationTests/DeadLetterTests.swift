@@ -14,13 +14,18 @@ import Testing
 struct DeadLetterTests {
     @Test(
         """
-        A redriven event is handled once under its own id; one that fails again is the same letter with its history, told \
-        of anew
+        A redriven event is handled once under its own id, with its extensions; one that fails again is the same letter \
+        with its history, told of anew
         """)
     func events() async throws {
         try await RuntimeHarness.with { harness in
             let probe = try await harness.startReady()
-            let event = try RuntimeHarness.event("broken", 1)
+            let plain = try RuntimeHarness.event("broken", 1)
+            let event = EncodedEvent(
+                envelope: Envelope(
+                    id: plain.envelope.id, type: NewData.type, source: plain.envelope.source, subject: "one",
+                    time: plain.envelope.time, extensions: ["tenant": "Zürich 🏔 \"1\"", "sequence": "7"]),
+                body: plain.body)
             try await harness.publish([event])
             #expect(try await harness.waitFor(1, in: "ledger.dead_letter", "state = 'open'"))
 
@@ -46,6 +51,10 @@ struct DeadLetterTests {
             #expect(try await harness.waitFor(1, in: "probe.effect", "number = 2"))
             #expect(try await harness.numbers(in: "probe.effect") == [1, 2])
             #expect(try await harness.count("ledger.outbox", "event_id = '\(event.envelope.id)'") == 3)
+            let sent = try await harness.records(of: "new-data").map {
+                try EncodedEvent.decode(headers: $0.headers, body: $0.value, topic: $0.topic, recordTime: $0.timestamp)
+            }
+            #expect(sent.filter { $0.envelope.id == event.envelope.id }.map(\.envelope) == Array(repeating: event.envelope, count: 4))
             let letter = try #require(try await find(1, harness))
             #expect(letter.state == .redriven)
             #expect(letter.history.map(\.verb) == [.redriven, .redriven])

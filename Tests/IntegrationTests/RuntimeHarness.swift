@@ -187,10 +187,13 @@ struct HarnessError: Error, CustomStringConvertible {
 
 extension RuntimeHarness {
     /// The numbers of all records that `topic` holds, in their order per partition; -1 for one that has none.
-    func readAll(_ topic: String) async throws -> [Int] {
+    func readAll(_ topic: String) async throws -> [Int] { try await records(of: topic).map(Self.number) }
+
+    /// All records that `topic` holds, in their order per partition.
+    func records(of topic: String) async throws -> [KafkaRecord] {
         let consumer = try KafkaConsumer(
             configuration: broker.configuration, group: TestBroker.uniqueName("reader"), topics: [topic])
-        var numbers: [Int] = []
+        var all: [KafkaRecord] = []
         for await event in consumer.events() {
             guard case .assigned(let partitions) = event else { continue }
             for partition in partitions.compactMap({ consumer.partition($0) }) {
@@ -199,14 +202,14 @@ extension RuntimeHarness {
                 let end = partition.end ?? 0
                 var position = partition.beginning ?? 0
                 while position < end, let records = await partition.next(max: 1_000) {
-                    numbers += records.map(Self.number)
+                    all += records
                     position = (records.last?.offset ?? position) + 1
                 }
             }
             break
         }
         await consumer.close(within: .zero)
-        return numbers
+        return all
     }
 
     /// The number in a record of the probe: in a `retrain-due`'s reason, or at the end of a `new-data`'s URI.
