@@ -45,6 +45,7 @@ final class ConsumerLoop: Sendable {
     let state: Mutex<State>
     let events: AsyncStream<ConsumerEvent>.Continuation
     let settings: [(String, String)]
+    let leavesGroup: Bool
     let topics: [String]
     let logger: Logger
     let ended = Latch()
@@ -53,9 +54,11 @@ final class ConsumerLoop: Sendable {
     let clock = ContinuousClock()
 
     init(
-        settings: [(String, String)], topics: [String], events: AsyncStream<ConsumerEvent>.Continuation, logger: Logger
+        settings: [(String, String)], leavesGroup: Bool, topics: [String],
+        events: AsyncStream<ConsumerEvent>.Continuation, logger: Logger
     ) throws(KafkaError) {
         self.settings = settings
+        self.leavesGroup = leavesGroup
         self.topics = topics
         self.events = events
         self.logger = logger

@@ -25,11 +25,14 @@ extension ConsumerLoop {
         var nextCheck = clock.now
         while true {
             if let deadline = state.withLock(\.closeDeadline) {
-                if !isClosing {
+                if clock.now >= deadline { return .closed }
+                if leavesGroup {
+                    if !isClosing { client.leave(into: closing) }
                     isClosing = true
-                    client.leave(into: closing)
+                    if rd_kafka_consumer_closed(client.pointer) == 1 { return .closed }
+                } else if hasGivenUpAll() {
+                    return .closed
                 }
-                if rd_kafka_consumer_closed(client.pointer) == 1 || clock.now >= deadline { return .closed }
             }
             (isClosing ? closing : queue).poll(limit: isClosing ? 20 : 50) { event in
                 isLost = handle(event, client) || isLost
@@ -39,8 +42,17 @@ extension ConsumerLoop {
                 nextCheck = clock.now + .seconds(1)
                 isLost = check(client) || isLost
             }
-            if isLost || client.hasLostBrokers { return isClosing ? .closed : .brokerLost }
+            if isLost || client.hasLostBrokers {
+                return state.withLock(\.closeDeadline) == nil ? .brokerLost : .closed
+            }
         }
+    }
+
+    /// Takes from the owner what is held; says whether nothing is left.
+    private func hasGivenUpAll() -> Bool {
+        let (held, isRevoking) = state.withLock { (Array($0.held.keys), $0.revocation != nil) }
+        if !held.isEmpty, !isRevoking { revoke(held, isLost: false) }
+        return held.isEmpty && !isRevoking
     }
 
     /// Takes everything from the owner, waits until it has let go, then joins anew with a new client.

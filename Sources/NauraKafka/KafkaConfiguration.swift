@@ -8,6 +8,7 @@ import CRDKafka
 /// | `clientID` | any text | `naura` |
 /// | `fetchWaitMax` | ≥ 1 ms | 5 ms: the laptop broker does not wake a waiting fetch, so this is the idle latency |
 /// | `sessionTimeout` | 1 s … 30 min | 2 s: a killed member's partitions move after about 1.5 times this |
+/// | `leavesGroup` | | true; false for the laptop broker: a closed consumer's partitions move after `sessionTimeout` |
 /// | `pollMax` | ≥ `sessionTimeout` | 5 min without a poll, and a member's partitions go to others |
 /// | `backlogRecordsMax` | ≥ 1 | 10,000 records fetched ahead, a partition |
 /// | `backlogKilobytesMax` | ≥ 1 | 4,096 KiB fetched ahead, a partition |
@@ -24,6 +25,11 @@ public struct KafkaConfiguration: Sendable, CustomStringConvertible {
     public var fetchWaitMax: Duration = .milliseconds(5)
     /// After this long without a heartbeat a member's partitions go to others.
     public var sessionTimeout: Duration = .seconds(2)
+    /// Whether a consumer that closes says so to its group, so that others take its partitions at once.
+    ///
+    /// The laptop broker (Tansu 0.6.0) loses a group by it: where its leader leaves while another member joins, all that
+    /// come later wait for that leader for ever. Silence it takes well.
+    public var leavesGroup = true
     /// After this long without a poll a member counts as hung, and its partitions go to others. What is handled, and how
     /// long that takes, has no part in it: a thread of its own polls.
     public var pollMax: Duration = .seconds(300)

@@ -24,8 +24,8 @@ public final class KafkaConsumer: Sendable {
         var logger = logger
         logger[metadataKey: "group"] = "\(group)"
         loop = try ConsumerLoop(
-            settings: configuration.consumerSettings(group: group, instance: instance), topics: topics,
-            events: continuation, logger: logger)
+            settings: configuration.consumerSettings(group: group, instance: instance),
+            leavesGroup: configuration.leavesGroup, topics: topics, events: continuation, logger: logger)
         loop.start()
     }
 
@@ -56,7 +56,8 @@ public final class KafkaConsumer: Sendable {
     /// The id of the cluster that answers; nil before its first answer.
     public var clusterID: String? { loop.clusterID }
 
-    /// Leaves the group: `.revoked` is told first, and waited for, then the events end.
+    /// Leaves the group, in silence where the configuration says so: `.revoked` is told first, and waited for, then the
+    /// events end.
     ///
     /// Comes back after `limit` at the latest, also when librdkafka hangs (it can after a broker outage).
     public func close(within limit: Duration = .seconds(20)) async {

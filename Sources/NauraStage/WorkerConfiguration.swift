@@ -15,6 +15,7 @@ import NauraKafka
 /// | `NAURA_LOG_LEVEL` | `trace` … `critical` | `info` |
 /// | `NAURA_KAFKA_FETCH_WAIT_MS` | 1–1000: how long an idle fetch waits at the broker | 25 |
 /// | `NAURA_KAFKA_SESSION_TIMEOUT_MS` | 1000–300000 | 6000 |
+/// | `NAURA_KAFKA_LEAVE_GROUP` | 0 where a leaving member harms its group (``KafkaConfiguration/leavesGroup``) | 1 |
 /// | `NAURA_KAFKA_POLL_MAX_MS` | 1000–86400000: a consumer that does not poll for so long has hung | 300000 |
 /// | `NAURA_KAFKA_PARTITIONS` | 1–1000: partitions of the topics that a worker makes | 4 |
 /// | `NAURA_DATABASE_CONNECTIONS` | 2–64 | 4 |
@@ -39,6 +40,7 @@ public struct WorkerConfiguration: Sendable {
     public let logLevel: Logger.Level
     let fetchWait: Duration
     let sessionTimeout: Duration
+    let leavesGroup: Bool
     let pollMax: Duration
     let partitions: Int
     let connectionsMax: Int
@@ -82,6 +84,7 @@ public struct WorkerConfiguration: Sendable {
         fetchWait = .milliseconds(number("kafka.fetch.wait.ms", "NAURA_KAFKA_FETCH_WAIT_MS", 1...1_000, 25))
         sessionTimeout = .milliseconds(
             number("kafka.session.timeout.ms", "NAURA_KAFKA_SESSION_TIMEOUT_MS", 1_000...300_000, 6_000))
+        leavesGroup = number("kafka.leave.group", "NAURA_KAFKA_LEAVE_GROUP", 0...1, 1) == 1
         pollMax = .milliseconds(number("kafka.poll.max.ms", "NAURA_KAFKA_POLL_MAX_MS", 1_000...86_400_000, 300_000))
         partitions = number("kafka.partitions", "NAURA_KAFKA_PARTITIONS", 1...1_000, 4)
         connectionsMax = number("database.connections", "NAURA_DATABASE_CONNECTIONS", 2...64, 4)
@@ -118,6 +121,7 @@ public struct WorkerConfiguration: Sendable {
         var kafka = servers.kafka
         kafka.fetchWaitMax = fetchWait
         kafka.sessionTimeout = sessionTimeout
+        kafka.leavesGroup = leavesGroup
         kafka.pollMax = pollMax
         return kafka
     }

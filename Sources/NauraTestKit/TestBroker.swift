@@ -37,6 +37,7 @@ public final class TestBroker: Sendable {
     public var configuration: KafkaConfiguration {
         var configuration = KafkaConfiguration(brokers: brokers, clientID: "naura-test")
         configuration.sessionTimeout = .seconds(2)
+        configuration.leavesGroup = false
         return configuration
     }
 

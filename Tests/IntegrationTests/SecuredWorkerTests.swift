@@ -106,7 +106,7 @@ struct SecuredWorkerTests {
                 "NAURA_KAFKA_BROKERS": door.brokers, "NAURA_ARTIFACTS": "/tmp", "NAURA_KAFKA_SECURITY": "sasl-tls",
                 "NAURA_KAFKA_CA_FILE": door.certificates.authority, "NAURA_KAFKA_SASL_MECHANISM": "SCRAM-SHA-256",
                 "NAURA_KAFKA_SASL_USERNAME": "naura", "NAURA_KAFKA_SASL_PASSWORD": Self.secret,
-                "NAURA_TOKEN": "token-s3cret", "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000",
+                "NAURA_TOKEN": "token-s3cret", "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_LEAVE_GROUP": "0",
                 "NAURA_LOG_LEVEL": "trace",
             ], [Self.secret, "token-s3cret"] + (password.isEmpty ? [] : [password])
         )

@@ -15,6 +15,7 @@ struct GroupTests {
         // On a busy machine a member may miss its heartbeats for two seconds, and would read some records again.
         var configuration = broker.configuration
         configuration.sessionTimeout = .seconds(10)
+        configuration.leavesGroup = true
         let one = try Member(configuration, group: group, topics: [topic])
         await one.wait { $0.held.count == 4 }
         let two = try Member(configuration, group: group, topics: [topic])
@@ -71,6 +72,23 @@ struct GroupTests {
         await slow.close()
         await next.close()
         await producer.close()
+    }
+
+    @Test("a group forms anew however its leader goes while another member comes")
+    func comingAndGoing() async throws {
+        let broker = try await TestBroker.shared()
+        let topic = try await broker.makeTopic()
+        let group = TestBroker.uniqueName("group")
+        for turn in 0..<3 {
+            let leader = try Member(broker.configuration, group: group, topics: [topic])
+            await leader.wait { $0.held.count == 4 }
+            let comer = try Member(broker.configuration, group: group, topics: [topic])
+            // The moment is what is tried, not waited for: early, and in the midst of the comer's joining.
+            try await Task.sleep(for: .milliseconds(100 + 300 * turn))
+            async let left: Void = leader.close()
+            await comer.close()
+            await left
+        }
     }
 
     @Test("the partitions of a member that was killed move to the others")
