@@ -81,7 +81,8 @@ struct BenchSystem {
         process.environment = ProcessInfo.processInfo.environment.merging([
             "NAURA_DATABASE_URL": databaseURL, "NAURA_KAFKA_BROKERS": brokers, "NAURA_ARTIFACTS": folder.path,
             "NAURA_CACHE": folder.appending(path: "cache").path, "NAURA_SERVE_PORT": "0", "NAURA_API_PORT": "0",
-            "NAURA_KAFKA_FETCH_WAIT_MS": "2", "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_LEAVE_GROUP": "0", "NAURA_LOG_LEVEL": "error",
+            "NAURA_KAFKA_FETCH_WAIT_MS": "2", "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_LEAVE_GROUP": "0",
+            "NAURA_LOG_LEVEL": "error",
         ]) { $1 }.merging(more) { $1 }
         process.standardError = FileHandle.nullDevice
         if isQuiet { process.standardOutput = FileHandle.nullDevice }

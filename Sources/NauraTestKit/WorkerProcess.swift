@@ -8,6 +8,8 @@ public final class WorkerProcess: Sendable {
     /// What it has written, logs included.
     public let logFile: URL
     public let pid: Int32
+    /// Thousands of processes use up the numbers: an earlier one may have had the same.
+    public let startedAt = Date()
     private let end = Ending()
 
     /// Starts `name` with nothing in its environment but `environment` and what every program needs.

@@ -154,6 +154,7 @@ struct ChaosLane {
         let row = try await harness.database.first(
             """
             select jsonb_array_length(assignments) as held from ledger.worker where pid = \(Int(process.pid))
+            and started_at >= \(process.startedAt)
             order by started_at desc limit 1
             """)
         return try row?.get("held", as: Int.self) ?? 0 > 0

@@ -68,7 +68,8 @@ struct ChaosTests {
                 try await lane.play(round)
                 if place % 20 == 19 {
                     let progress = "lane \(seed): round \(place + 1) of \(rounds.count), \(try await lane.progress())"
-                    FileHandle.standardError.write(Data("chaos: \(progress), \(ContinuousClock.now - start)\n".utf8))
+                    FileHandle.standardError.write(
+                        Data("chaos: \(progress), \((ContinuousClock.now - start).components.seconds) s\n".utf8))
                 }
             }
             try await lane.settle(mayDie: true)

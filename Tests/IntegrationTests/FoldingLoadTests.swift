@@ -50,7 +50,8 @@ private struct FoldingStand: Sendable {
             "train",
             environment: [
                 "NAURA_DATABASE_URL": url, "NAURA_KAFKA_BROKERS": broker.brokers, "NAURA_ARTIFACTS": fixture.folder,
-                "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_LEAVE_GROUP": "0", "NAURA_KAFKA_FETCH_WAIT_MS": "5",
+                "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_LEAVE_GROUP": "0",
+                "NAURA_KAFKA_FETCH_WAIT_MS": "5",
                 "NAURA_LEASE_SECONDS": "2", "NAURA_JOBS": "4",
             ])
     }

@@ -67,7 +67,8 @@ struct RuntimeHarness: Sendable {
     {
         let environment = [
             "NAURA_DATABASE_URL": databaseURL, "NAURA_KAFKA_BROKERS": broker.brokers, "NAURA_ARTIFACTS": "/tmp",
-            "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_LEAVE_GROUP": "0", "NAURA_KAFKA_FETCH_WAIT_MS": "5", "NAURA_LEASE_SECONDS": "2",
+            "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_LEAVE_GROUP": "0", "NAURA_KAFKA_FETCH_WAIT_MS": "5",
+            "NAURA_LEASE_SECONDS": "2",
             "NAURA_LOG_LEVEL": "debug",
         ].merging(more) { $1 }
         return try WorkerProcess("probe-worker", arguments: [role], environment: environment, from: programs)

@@ -132,7 +132,8 @@ final class PipelineSystem: Sendable {
             environment: [
                 "NAURA_DATABASE_URL": databaseURL, "NAURA_KAFKA_BROKERS": broker.brokers,
                 "NAURA_ARTIFACTS": folder.appending(path: "artifacts").path, "NAURA_LEASE_SECONDS": "2",
-                "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_LEAVE_GROUP": "0", "NAURA_KAFKA_FETCH_WAIT_MS": "25",
+                "NAURA_KAFKA_SESSION_TIMEOUT_MS": "2000", "NAURA_KAFKA_LEAVE_GROUP": "0",
+                "NAURA_KAFKA_FETCH_WAIT_MS": "25",
                 "NAURA_CACHE": folder.appending(path: "cache-\(name)-\(number)").path, "NAURA_SERVE_PORT": "0",
                 "NAURA_API_PORT": "0", "NAURA_FAILPOINT": failpoint ?? "",
             ].merging(environment) { $1 }, from: source)
