@@ -14,16 +14,11 @@ let strict: [SwiftSetting] = [
 // take seconds instead of minutes.
 let optimised: [SwiftSetting] = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
 // lld and stripped debug information halve the time of relinking eleven executables. jemalloc takes glibc's place: a batch
-// frees some thirty thousand small pieces at once, which cost a worker a fifth of its time there. `make race` has the
-// sanitizer's own allocator, and wants the lines.
-let isSanitized = Context.environment["NAURA_SANITIZED"] != nil
-let linking: [LinkerSetting] =
-    isSanitized
-    ? [.unsafeFlags(["-use-ld=lld"], .when(platforms: [.linux]))]
-    : [
-        .unsafeFlags(["-use-ld=lld", "-Xlinker", "--strip-debug"], .when(platforms: [.linux])),
-        .linkedLibrary("jemalloc", .when(platforms: [.linux])),
-    ]
+// frees some thirty thousand small pieces at once, which cost a worker a fifth of its time there.
+let linking: [LinkerSetting] = [
+    .unsafeFlags(["-use-ld=lld", "-Xlinker", "--strip-debug"], .when(platforms: [.linux])),
+    .linkedLibrary("jemalloc", .when(platforms: [.linux])),
+]
 
 func product(_ name: String, _ package: String) -> Target.Dependency { .product(name: name, package: package) }
 
