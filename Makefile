@@ -45,7 +45,7 @@ fuzz: bootstrap ## feed all readers of what comes from outside with ROUNDS=10000
 	NAURA_FUZZ_ROUNDS=$(or $(ROUNDS),100000) swift test --skip-build --disable-xctest --filter FuzzTests
 
 # Every failpoint with twenty seeds, in every worker; faults repeated; a database that stands still for a minute.
-chaos: bootstrap ## kill, freeze, cut and fill everything, for an hour or more
+chaos: bootstrap ## kill, freeze, cut and fill everything: some forty minutes
 	$(SWIFT_BUILD) --build-tests
 	NAURA_CHAOS_SEEDS=20 NAURA_CHAOS_LANES=4 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.ChaosTests
 	NAURA_CHAOS_REPETITIONS=10 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.FaultTests
