@@ -70,6 +70,18 @@ struct LedgerCommandTests {
         }
     }
 
+    @Test("a command that meets a database without its tables says that they are to be migrated first")
+    func olderTables() async throws {
+        try await TestDatabase.withURL(isEmpty: true) { url in
+            try await Program.with(["NAURA_DATABASE_URL": url]) { naura in
+                let refused = try await naura("publish", "new-data", "--dataset", "d", "--uri", "a.csv")
+                #expect(refused.code == 1 && refused.errors.contains("run naura migrate first"), "\(refused.errors)")
+                #expect(try await naura("migrate").code == 0)
+                #expect(try await naura("publish", "new-data", "--dataset", "d", "--uri", "a.csv").code == 0)
+            }
+        }
+    }
+
     @Test("wait ends with 0 for what concerns nobody, with 3 for what was rejected, with 4 for what does not end")
     func wait() async throws {
         try await Program.withDatabase { naura, database in

@@ -23,7 +23,7 @@ struct ChaosLane {
     }
 
     private let harness: RuntimeHarness
-    private let source: Source
+    var source: Source
     private let environment: [String: String]
     private var random: SplitMix64
     private var processes: [ChaosRound.Role: WorkerProcess] = [:]

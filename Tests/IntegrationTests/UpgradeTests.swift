@@ -70,12 +70,15 @@ struct UpgradeTests {
         try await TestDatabase.withURL(isEmpty: true) { url in
             try await Self.migrate(url, by: earlier)
             try await RuntimeHarness.with(databaseURL: url) { harness in
-                var lane = ChaosLane(harness, random: SplitMix64(seed: UInt64.random(in: 1...9_999)))
+                var lane = ChaosLane(
+                    harness, source: .broker, random: SplitMix64(seed: UInt64.random(in: 1...9_999)))
                 lane.programs = earlier
                 try lane.begin()
                 try await lane.load(40)
                 // Beneath workers that know nothing of it.
                 try await Self.migrate(url, by: nil)
+                // Tables first, then clients: this one knows the new tables alone.
+                lane.source = .both
                 try await lane.load(40)
                 // New ones beside them: each takes a part of the partitions, and any job.
                 let joined = try [harness.start("probe"), harness.start("sink")]

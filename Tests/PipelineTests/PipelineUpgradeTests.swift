@@ -34,7 +34,14 @@ struct PipelineUpgradeTests {
             let system = try await PipelineSystem(databaseURL: url, programs: [earlier])
             try await system.apply(data.projectFile)
             try system.start(instances: 2)
-            try await carry(data.files[0], 0, data, system)
+            try await carry(data.files[0], 0, data, system) { file in
+                // Tables first, then clients: until then the earlier command line.
+                try await run(
+                    [
+                        "publish", "new-data", "--dataset", data.dataset, "--uri", file.absoluteString, "--id",
+                        file.lastPathComponent,
+                    ], url, by: earlier)
+            }
             try await migrate(url, by: nil)
             system.use([WorkerProcess.folder, earlier])
             let killer = Task { try await system.killAtRandom(seed: 11, most: 40) }
@@ -54,8 +61,11 @@ struct PipelineUpgradeTests {
         #expect(calm["dead letters"]?.isEmpty == true)
     }
 
-    private func carry(_ file: URL, _ index: Int, _ data: SampleData, _ system: PipelineSystem) async throws {
-        try await system.publish(file, dataset: data.dataset)
+    private func carry(
+        _ file: URL, _ index: Int, _ data: SampleData, _ system: PipelineSystem,
+        publish: ((URL) async throws -> Void)? = nil
+    ) async throws {
+        if let publish { try await publish(file) } else { try await system.publish(file, dataset: data.dataset) }
         guard try await system.waitUntilSettled(file, requests: index + 1, within: .seconds(120)) else {
             let open = try await system.openWork()
             let logs = system.logs
@@ -73,8 +83,12 @@ struct PipelineUpgradeTests {
 
     /// Has the programs of `folder` make the tables that they know.
     private func migrate(_ url: String, by folder: URL?) async throws {
+        try await run(["migrate"], url, by: folder)
+    }
+
+    private func run(_ arguments: [String], _ url: String, by folder: URL?) async throws {
         let process = try WorkerProcess(
-            "naura", arguments: ["migrate"], environment: ["NAURA_DATABASE_URL": url], from: folder)
+            "naura", arguments: arguments, environment: ["NAURA_DATABASE_URL": url], from: folder)
         #expect(await process.exitCode() == 0, "\(process.log)")
     }
 }
