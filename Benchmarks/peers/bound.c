@@ -4,7 +4,8 @@
 //
 // The same records read, the same rows in the same tables, the same following events acknowledged. Left out is whatever a
 // user would need: decoding, schemas, groups, leases, tries, dead letters, traces. One thread and one connection a
-// partition, pipelined prepared statements with binary arrays. Prints one row of a Markdown table.
+// partition, pipelined prepared statements with binary arrays, one batch of a partition after another. Prints one row of a
+// Markdown table.
 
 #define _GNU_SOURCE
 #include <libpq-fe.h>
