@@ -4,7 +4,7 @@ SWIFT_BUILD ?= swift build
 SOURCES := Package.swift Sources Tests workers schemas Plugins
 
 .DEFAULT_GOAL := help
-.PHONY: help release-schemas bootstrap build release format lint test fuzz chaos upgrade soak demo bench clean
+.PHONY: help release-schemas bootstrap build release format lint test fuzz chaos race upgrade soak demo bench clean
 
 help: ## this list
 	@printf 'make TARGET\n\n'
@@ -52,6 +52,12 @@ chaos: bootstrap ## kill, freeze, cut and fill everything: some forty minutes
 	NAURA_CHAOS_EVENTS=200000 NAURA_CHAOS_HOLD_SECONDS=60 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.FaultLoadTests
 	NAURA_LONG_TESTS=1 swift test --skip-build --disable-xctest --no-parallel --filter IntegrationTests.ScaleTests
 	NAURA_CHAOS_POINTS=40 NAURA_CHAOS_RUNS=5 swift test --skip-build --disable-xctest --no-parallel --filter PipelineTests.PipelineChaosTests
+
+# Units with concurrency, and what composes it: the Kafka and PostgreSQL clients, the runtime in its processes, gateways.
+RACE := NauraPostgresTests NauraKafkaTests NauraServingTests NauraProcessTests IntegrationTests.RuntimeTests/ IntegrationTests.JobRunnerTests IntegrationTests.ChaosTests IntegrationTests.FaultTests PipelineTests.WholeRunTests
+race: bootstrap ## the same code under ThreadSanitizer, in a build of its own: some twenty minutes; ONLY=FILTER for a part
+	NAURA_SANITIZE=thread $(SWIFT_BUILD) --build-tests --sanitize=thread --scratch-path .build-race
+	Tests/Tools/run-sanitized $(or $(ONLY),$(RACE))
 
 # FROM=COMMIT is built once, in a work tree of its own (as long as a first build here); FROM_BIN=DIR has its programs ready.
 upgrade: bootstrap ## run workers of an earlier commit beside these: FROM=COMMIT, or FROM_BIN=DIR with its programs

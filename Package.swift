@@ -13,12 +13,17 @@ let strict: [SwiftSetting] = [
 // Rooms whose inner loops the tests run millions of times are optimised in debug builds too: the canary simulations
 // take seconds instead of minutes.
 let optimised: [SwiftSetting] = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+// `make race` builds for ThreadSanitizer: it reports lines, so debug information stays, and it wants glibc's allocator.
+let isSanitized = Context.environment["NAURA_SANITIZE"] != nil
 // lld and stripped debug information halve the time of relinking eleven executables. jemalloc takes glibc's place: a batch
 // frees some thirty thousand small pieces at once, which cost a worker a fifth of its time there.
-let linking: [LinkerSetting] = [
-    .unsafeFlags(["-use-ld=lld", "-Xlinker", "--strip-debug"], .when(platforms: [.linux])),
-    .linkedLibrary("jemalloc", .when(platforms: [.linux])),
-]
+let linking: [LinkerSetting] =
+    isSanitized
+    ? [.unsafeFlags(["-use-ld=lld"], .when(platforms: [.linux]))]
+    : [
+        .unsafeFlags(["-use-ld=lld", "-Xlinker", "--strip-debug"], .when(platforms: [.linux])),
+        .linkedLibrary("jemalloc", .when(platforms: [.linux])),
+    ]
 
 func product(_ name: String, _ package: String) -> Target.Dependency { .product(name: name, package: package) }
 

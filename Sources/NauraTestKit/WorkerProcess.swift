@@ -25,9 +25,7 @@ public final class WorkerProcess: Sendable {
         let process = Process()
         process.executableURL = (programs ?? Self.folder).appending(path: name)
         process.arguments = arguments
-        let usual = ProcessInfo.processInfo.environment.filter {
-            ["PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH", "TMPDIR"].contains($0.key)
-        }
+        let usual = ProcessInfo.processInfo.environment.filter { Self.inherited.contains($0.key) }
         process.environment = usual.merging(environment) { $1 }
         let output = try FileHandle(forWritingTo: logFile)
         process.standardInput = FileHandle.nullDevice
@@ -42,6 +40,11 @@ public final class WorkerProcess: Sendable {
         pid = process.processIdentifier
         try TestProcesses.register(pid)
     }
+
+    /// The last three: see Tests/Tools/run-sanitized.
+    private static let inherited: Set<String> = [
+        "PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH", "TMPDIR", "LD_PRELOAD", "TSAN_OPTIONS", "SWIFT_BACKTRACE",
+    ]
 
     /// Where the programs are: beside the test bundle.
     public static let folder: URL = {

@@ -1,8 +1,12 @@
 // `kill -9` at the failpoints of the real workers, while a file goes from its arrival to a served model and another one
 // is refused. `make test` takes a few points a worker; `make chaos` all of them (`NAURA_CHAOS_POINTS`).
 
+import AsyncHTTPClient
 import Foundation
+import NIOCore
+import NIOHTTP1
 import NauraData
+import NauraEvents
 import NauraFailpoints
 import NauraPostgres
 import NauraRules
@@ -79,6 +83,7 @@ struct PipelineChaosTests {
         "notify": start + batch + step + [.notificationSent] + settlement,
         "monitor": start + [.streamTaking, .streamTaken, .jobClaiming],
         "schedule": start + [.jobClaiming, .filingWritten, .filed],
+        "api": start + [.published],
         "serve": [.fileReplacing, .fileReplaced, .transactionCommitting, .transactionCommitted] + file,
     ]
     /// The same for a second file: what would have let the first one's jobs go by.
@@ -122,7 +127,7 @@ struct PipelineChaosTests {
                     let killers = phase.map { worker, points in
                         Task { try await system.kill(worker, at: points, deaths) }
                     }
-                    try await system.publish(file, dataset: data.dataset)
+                    let client = try await system.insist(file, dataset: data.dataset)
                     if place == 0 { try await system.publish(broken, dataset: data.dataset) }
                     let wanted = phase.values.map(\.count).reduce(0, +)
                     _ = try await eventually(within: .seconds(60 + 3 * wanted)) {
@@ -131,8 +136,9 @@ struct PipelineChaosTests {
                         }
                         return deaths.all.count >= wanted
                     }
-                    for killer in killers { killer.cancel() }
+                    for task in killers + [client] { task.cancel() }
                     for killer in killers { _ = await killer.result }
+                    do { try await client.value } catch is CancellationError {}
                     outcome.deaths += deaths.all.count
                     outcome.missed += phase.flatMap { worker, points in points.map { "\(worker) at \($0.rawValue)" } }
                         .filter { !deaths.all.contains($0) }
@@ -199,6 +205,36 @@ extension PipelineSystem {
 
     /// Replaces the worker `name` by one that is not armed, unless it is none already.
     func disarm(_ name: String) async throws { _ = try await replace(name, 0, failpoint: nil) }
+
+    /// Publishes the arrival of `file` over HTTP, and again and again under the same key until it is cancelled, as a client
+    /// does that never hears the answer. Returns once it was accepted.
+    func insist(_ file: URL, dataset: String) async throws -> Task<Void, any Error> {
+        guard try await eventually(within: .seconds(90), { try await post(file, dataset: dataset) }) else {
+            throw PipelineFailure(description: "\(file.lastPathComponent) was not accepted")
+        }
+        return Task {
+            while !Task.isCancelled {
+                _ = try await post(file, dataset: dataset)
+                try await Task.sleep(for: .milliseconds(50))
+            }
+        }
+    }
+
+    /// False where the connection or the process that was asked has gone; what is refused is thrown.
+    private func post(_ file: URL, dataset: String) async throws -> Bool {
+        let api = try await address(of: "api", said: /"message":"the page is served","address":"([^"]+)"/)
+        var request = HTTPClientRequest(url: "http://\(api)/api/v1/events/new-data")
+        request.method = .POST
+        request.headers.add(name: "content-type", value: "application/json")
+        request.headers.add(name: "idempotency-key", value: file.lastPathComponent)
+        let payload = NewData(dataset: DatasetID(rawValue: dataset), uri: file.absoluteString)
+        request.body = .bytes(ByteBuffer(bytes: try JSONEncoder().encode(payload)))
+        guard let response = try? await HTTPClient.shared.execute(request, timeout: .seconds(10)) else { return false }
+        guard response.status == .accepted else {
+            throw PipelineFailure(description: "publishing was refused with \(response.status)")
+        }
+        return true
+    }
 
     /// Waits until every partition's stream is held by a worker that lives, and none is missing.
     func waitUntilAtWork() async throws -> Bool {
