@@ -128,6 +128,8 @@ struct RuntimeTests {
             try await harness.send((100..<200).map { try RuntimeHarness.event("ok", $0) })
             let hasNoticed = try await eventually { probe.log.contains("waiting for the database") }
             #expect(hasNoticed)
+            // As long as it takes three tries of an event to make a dead letter, and longer.
+            try await Task.sleep(for: .seconds(3))
             _ = try await cluster.ensureRunning()
             #expect(try await harness.waitFor(200, in: "probe.sink"))
 
@@ -343,6 +345,40 @@ struct RuntimeTests {
             #expect(try await harness.numbers(in: "probe.effect") == [0, 1, 2])
             #expect(try await harness.count("ledger.dead_letter") == 0)
             #expect(try await harness.count("ledger.attempt") == 0)
+            #expect(await probe.stop() == 0)
+        }
+    }
+
+    @Test("An event or a job that ends each process is a dead letter after twenty deaths, and the others go on")
+    func deadlyForGood() async throws {
+        try await RuntimeHarness.with { harness in
+            var probe = try await harness.startReady()
+            try await harness.send([
+                try RuntimeHarness.event("ok", 0), try RuntimeHarness.event("trap-always", 1),
+                try RuntimeHarness.event("ok", 2),
+            ])
+            // The first death is on nobody's record; eighteen like the second are left out.
+            for death in 1...3 {
+                #expect(await probe.exitCode() != 0)
+                if death == 2 { try await harness.database.update("update ledger.attempt set deaths = deaths + 18") }
+                probe = try harness.start("probe", death == 3 ? ["NAURA_FAILPOINT": "job-claimed=kill"] : [:])
+            }
+            #expect(try await harness.waitFor(1, in: "probe.effect", "number = 2"))
+            #expect(try await harness.numbers(in: "probe.effect") == [0, 2])
+            #expect(try await harness.count("ledger.attempt") == 0)
+            let message = "code = 'killed-worker' and message like '20 %'"
+            #expect(try await harness.count("ledger.dead_letter", "stage = 'probe' and \(message)") == 1)
+
+            try await harness.publish([try RuntimeHarness.event("job", 3)])
+            #expect(await probe.exitCode() == -SIGKILL)
+            // Nineteen more are left out.
+            try await harness.database.update("update ledger.job set deaths = deaths + 20 where state = 'running'")
+            probe = try harness.start()
+            try await harness.publish([try RuntimeHarness.event("job", 4, key: "other")])
+            #expect(
+                try await harness.waitFor(1, in: "ledger.dead_letter", "stage <> 'probe' and code = 'killed-worker'"))
+            #expect(try await harness.waitFor(1, in: "probe.settled", "key = 'other'"))
+            #expect(try await harness.count("probe.settled") == 1)
             #expect(await probe.stop() == 0)
         }
     }

@@ -42,6 +42,8 @@ struct Probe: Stage {
         case "trap":
             let row = try await work.transaction.first("select nextval('probe.tries') as tries")
             if try row?.get("tries", as: Int.self) ?? 0 < 3 { fatalError("the event at hand ends the process") }
+        case "trap-always":
+            fatalError("the event at hand ends each process")
         case "block":
             _ = try await work.transaction.query("select pg_advisory_xact_lock(\(number))")
         case "claimed":
