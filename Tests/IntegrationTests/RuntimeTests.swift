@@ -128,8 +128,6 @@ struct RuntimeTests {
             try await harness.send((100..<200).map { try RuntimeHarness.event("ok", $0) })
             let hasNoticed = try await eventually { probe.log.contains("waiting for the database") }
             #expect(hasNoticed)
-            // As long as it takes three tries of an event to make a dead letter, and longer.
-            try await Task.sleep(for: .seconds(3))
             _ = try await cluster.ensureRunning()
             #expect(try await harness.waitFor(200, in: "probe.sink"))
 
@@ -147,6 +145,33 @@ struct RuntimeTests {
         }
         try await cluster.stop()
         try FileManager.default.removeItem(at: folder)
+    }
+
+    @Test("A connection that is lost under an event, again and again, is no try of the event")
+    func lostUnderEvent() async throws {
+        try await RuntimeHarness.with { harness in
+            let probe = try await harness.startReady()
+            try await harness.database.transaction { blocker in
+                _ = try await blocker.query("select pg_advisory_xact_lock(7)")
+                try await harness.send([try RuntimeHarness.event("block", 7), try RuntimeHarness.event("ok", 8)])
+                // Twice as often as an event may fail.
+                for _ in 0..<6 {
+                    let isCut = try await eventually {
+                        try await harness.database.first(
+                            """
+                            select pg_terminate_backend(pid) as is_cut from pg_locks
+                            where locktype = 'advisory' and not granted
+                            and database = (select oid from pg_database where datname = current_database())
+                            """) != nil
+                    }
+                    #expect(isCut)
+                }
+            }
+            #expect(try await eventually { try await harness.numbers(in: "probe.effect") == [7, 8] })
+            #expect(try await harness.count("ledger.dead_letter") == 0)
+            #expect(probe.isRunning)
+            #expect(await probe.stop() == 0)
+        }
     }
 
     @Test(
