@@ -49,7 +49,7 @@ struct PublishRoute: Sendable {
         let isNew = try await Publisher.publish(event, in: database)
         if isNew, !isTraced { onPublished(event, caller, began) }
         if !isNew, let earlier = try await LedgerOverview.published(event.envelope.id, in: database),
-            earlier.body != event.body || earlier.envelope.type != type
+            earlier.envelope.type != type || !earlier.says(event.body)
         {
             throw APIError(
                 .unprocessableContent, .keyReused,
@@ -111,6 +111,13 @@ struct PublishRoute: Sendable {
 }
 
 extension EncodedEvent {
+    /// Whether `body` is this event's, or the same JSON in other bytes: some clients order their fields anew each time.
+    fileprivate func says(_ body: [UInt8]) -> Bool {
+        if self.body == body { return true }
+        guard let mine = try? JSONValue(json: self.body), let other = try? JSONValue(json: body) else { return false }
+        return mine == other
+    }
+
     /// The same event, published under a span of the trace of `caller`, or of a new trace.
     fileprivate func traced(under caller: String?) -> EncodedEvent {
         EncodedEvent(

@@ -71,6 +71,12 @@ struct APITests {
             ).json()
             #expect(first.id == second.id)
             #expect(!first.repeated && second.repeated)
+            // The same in other bytes: a client may order its fields anew each time.
+            let reordered: Accepted = try await api.send(
+                "/api/v1/events/new-data", method: "POST", headers: headers,
+                body: #"{ "uri": "file:///data/a.csv", "dataset": "customers" }"#
+            ).json()
+            #expect(reordered.id == first.id && reordered.repeated)
             let other = try await api.send(
                 "/api/v1/events/new-data", method: "POST", headers: headers,
                 body: #"{"dataset":"customers","uri":"file:///data/other.csv"}"#)
