@@ -53,6 +53,9 @@ public enum EventCatalogue {
     /// What `dataschema` attributes of Naura's events begin with.
     public static let dataSchemaPrefix = "urn:naura:schema:"
 
+    /// Events that are counted one by one, and that nothing follows. The others may begin or continue a chain.
+    public static let counted: Set<EventType> = [Predictions.type, GroundTruth.type, ServingWindow.type]
+
     /// In the order of the loop.
     public static let entries: [Entry] = [
         Entry(

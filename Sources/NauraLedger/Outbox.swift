@@ -188,7 +188,11 @@ public enum Publisher {
 /// Events that reached Kafka without the outbox; kept so that a chain shows its first event.
 public enum ForeignEvents {
     /// Records `events` once each.
-    public static func record(_ events: [EncodedEvent], in transaction: Transaction) async throws {
+    ///
+    /// - Returns: the ids that another source has used before, with that source, for the same type and subject. What follows
+    ///   from an event bears an id made from its id alone: the two would have the same followers, and those of the second
+    ///   would count as handled.
+    public static func record(_ events: [EncodedEvent], in transaction: Transaction) async throws -> [EventID: String] {
         for event in events {
             let envelope = event.envelope
             try await transaction.execute(
@@ -201,6 +205,19 @@ public enum ForeignEvents {
                 on conflict do nothing
                 """)
         }
+        let envelopes = events.map(\.envelope).filter { !EventCatalogue.counted.contains($0.type) }
+        guard !envelopes.isEmpty else { return [:] }
+        let taken = try await transaction.query(
+            """
+            select recorded.event_id, recorded.source
+            from unnest(
+                \(envelopes.map(\.id.rawValue)), \(envelopes.map(\.type.rawValue)), \(envelopes.map(\.subject)),
+                \(envelopes.map(\.source))) as given(event_id, type, subject, source)
+            join ledger.foreign_event recorded on recorded.event_id = given.event_id and recorded.type = given.type
+                and recorded.subject = given.subject and recorded.source <> given.source
+            """)
+        return try Dictionary(
+            taken.map { (EventID(rawValue: try $0.get("event_id")), try $0.get("source")) }, uniquingKeysWith: { $1 })
     }
 
     /// Deletes events that came more than `seconds` ago, at most `limit`. Returns how many; 0 while another does the same.

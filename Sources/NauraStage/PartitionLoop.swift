@@ -218,8 +218,15 @@ final class PartitionLoop: Sendable {
             // The first of equal keys is handled, later ones of this batch were handled by it.
             let new = events.filter { fresh.remove($0.key.key) != nil }
             if !new.isEmpty {
-                try await ForeignEvents.record(
+                let taken = try await ForeignEvents.record(
                     new.map(\.encoded).filter { !$0.envelope.isOwn }, in: transaction)
+                if let (id, source) = taken.first {
+                    throw Rejection(
+                        """
+                        the id \(id) came before from the source \(source), and what follows from the two would be taken for one: \
+                        publish it under an id that no other source uses
+                        """, code: "id-taken")
+                }
                 try await stage.handle(new, in: batch)
                 sheet?.handled(new, at: stage.name, retries: retries)
             }

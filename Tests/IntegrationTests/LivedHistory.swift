@@ -200,7 +200,7 @@ final class LivedHistory {
             let fresh = try await Inbox.claim(opened.map(\.key), for: stage.name, in: transaction)
             let batch = Batch(transaction: transaction)
             let known = try await Outbox.known(events.map(\.envelope.id), in: transaction)
-            try await ForeignEvents.record(
+            _ = try await ForeignEvents.record(
                 events.filter { !$0.envelope.isOwn && !known.contains($0.envelope.id) }, in: transaction)
             try await stage.handle(opened.filter { fresh.contains($0.key.key) }, in: batch)
             try await batch.flushShared()

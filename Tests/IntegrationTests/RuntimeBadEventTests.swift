@@ -57,4 +57,28 @@ struct RuntimeBadEventTests {
             #expect(await probe.stop() == 0)
         }
     }
+
+    @Test("An id that another source has used is refused aloud, not taken for the event of that source")
+    func takenID() async throws {
+        try await RuntimeHarness.with { harness in
+            let probe = try await harness.startReady()
+            let sink = try await harness.startReady("sink")
+            let first = try RuntimeHarness.event("ok", 1, id: "2026-03")
+            let second = try EncodedEvent(
+                NewData(dataset: "one", uri: "file:///ok/2"), id: "2026-03", source: "https://example.org/elsewhere",
+                time: Date(), causeID: nil, rootID: nil)
+            try await harness.send([first, second, first, try RuntimeHarness.event("ok", 3), second])
+            #expect(try await harness.waitFor(2, in: "probe.sink"))
+            #expect(try await harness.waitFor(1, in: "ledger.dead_letter"))
+            let letter = try #require(
+                try await harness.database.first("select code, message from ledger.dead_letter limit 1"))
+            #expect(try letter.get("code", as: String.self) == "id-taken")
+            #expect(try letter.get("message", as: String.self).contains("https://example.org/outside"))
+            #expect(try await harness.numbers(in: "probe.effect") == [1, 3])
+            #expect(try await harness.count("ledger.dead_letter") == 1)
+            #expect(try await harness.count("probe.sink") == 2)
+            #expect(await probe.stop() == 0)
+            #expect(await sink.stop() == 0)
+        }
+    }
 }

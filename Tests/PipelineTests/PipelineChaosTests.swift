@@ -130,7 +130,7 @@ struct PipelineChaosTests {
                     let client = try await system.insist(file, dataset: data.dataset)
                     if place == 0 { try await system.publish(broken, dataset: data.dataset) }
                     let wanted = phase.values.map(\.count).reduce(0, +)
-                    _ = try await eventually(within: .seconds(60 + 3 * wanted)) {
+                    _ = try await eventually(within: .seconds(90 + 5 * wanted)) {
                         guard try await system.count("naura.rollout where state = 'completed'") > place else {
                             return false
                         }
@@ -215,7 +215,7 @@ extension PipelineSystem {
         return Task {
             while !Task.isCancelled {
                 _ = try await post(file, dataset: dataset)
-                try await Task.sleep(for: .milliseconds(50))
+                try await Task.sleep(for: .milliseconds(250))
             }
         }
     }
