@@ -55,7 +55,7 @@ chaos: bootstrap ## kill, freeze, cut and fill everything: some forty minutes
 
 # Units with concurrency, and what composes it: the Kafka and PostgreSQL clients, the runtime in its processes, gateways.
 RACE := NauraPostgresTests NauraKafkaTests NauraServingTests NauraProcessTests IntegrationTests.RuntimeTests/ IntegrationTests.JobRunnerTests IntegrationTests.ChaosTests IntegrationTests.FaultTests PipelineTests.WholeRunTests
-race: bootstrap ## the same code under ThreadSanitizer, in a build of its own: some twenty minutes; ONLY=FILTER for a part
+race: bootstrap ## the same code under ThreadSanitizer, in a build of its own: some fifteen minutes; ONLY=FILTER for a part
 	NAURA_SANITIZE=thread $(SWIFT_BUILD) --build-tests --sanitize=thread --scratch-path .build-race
 	Tests/Tools/run-sanitized $(or $(ONLY),$(RACE))
 
